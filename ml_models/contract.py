@@ -1,0 +1,99 @@
+"""What every algorithm takes and returns. Free of torch, so that the bot's own process can import it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+MIN_SIZE_PX = 64
+MAX_SIZE_PX = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """One style picture and its share.
+
+    Attributes:
+        image: an encoded picture (JPEG, PNG, WebP, HEIC, ...).
+        weight: its share beside the other styles, greater than 0; shares need not add up to 1.
+    """
+
+    image: bytes
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class StyleTransferRequest:
+    """One picture to paint.
+
+    Attributes:
+        content: the encoded photo.
+        styles: the style pictures, as many as the registry says the algorithm takes.
+        size_px: longer side of the result, MIN_SIZE_PX..MAX_SIZE_PX; the photo's proportions are kept.
+        strength: 0.0 (the photo) .. 1.0 (all the style that the algorithm gives).
+        stroke_scale: size of the strokes against the algorithm's own, 0.25..4.0; 2.0 gives strokes twice as large.
+        keep_colours: take the lightness from the painting and the colours from the photo.
+        seed: of everything random; same request, same seed, same machine, same bytes.
+        encoder: a name the algorithm knows, or None for its best installed one.
+        max_megapixels: larger pictures are refused before they are decoded, in millions of pixels.
+        memory_mb: what the run may take in all; a run that would need more is refused before it starts. None: no limit.
+    """
+
+    content: bytes = field(repr=False)
+    styles: tuple[Style, ...] = field(repr=False)
+    size_px: int = 512
+    strength: float = 1.0
+    stroke_scale: float = 1.0
+    keep_colours: bool = False
+    seed: int = 0
+    encoder: str | None = None
+    max_megapixels: float = 50.0
+    memory_mb: int | None = None
+
+
+class Stage(StrEnum):
+    """What the algorithm is doing, for a person; the words are in locales/."""
+
+    PREPARING = "preparing"
+    PAINTING = "painting"
+    FINISHING = "finishing"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        fraction: 0.0..1.0, never falling within a run.
+        stage: what is being done.
+        preview: a small JPEG of the picture so far, or None where there is nothing new to show.
+    """
+
+    fraction: float
+    stage: Stage
+    preview: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StyleTransferResult:
+    """A finished picture.
+
+    Attributes:
+        image: PNG bytes.
+        width_px, height_px: its size.
+        seconds: wall time of the run, without queueing.
+        encoder: the network whose features were used.
+        losses: final values by name, as the algorithm defines them.
+    """
+
+    image: bytes = field(repr=False)
+    width_px: int
+    height_px: int
+    seconds: float
+    encoder: str
+    losses: dict[str, float]
+
+
+OnProgress = Callable[[Progress], None]
+RunStyleTransfer = Callable[[StyleTransferRequest, OnProgress], StyleTransferResult]

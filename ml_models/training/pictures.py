@@ -1,0 +1,91 @@
+"""Crops for training: photos, paintings, and what an optimiser passes through on its way from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png"})
+
+
+def find_pictures(folders: Sequence[Path], excluded: Sequence[str] = ()) -> list[Path]:
+    """Return all JPEG and PNG files under the folders, sorted, less those with a folder named in excluded."""
+    found = (path for folder in folders for path in sorted(folder.rglob("*")))
+    return [path for path in found if path.suffix.lower() in EXTENSIONS and not set(path.parts) & set(excluded)]
+
+
+def load_picture(path: Path, short_side_px: int) -> Tensor:
+    """Return RGB uint8 of shape (3, H, W), the shorter side at most short_side_px."""
+    with Image.open(path) as image:
+        rgb = image.convert("RGB")
+        scale = short_side_px / min(rgb.size)
+        if scale < 1:
+            rgb = rgb.resize((round(rgb.width * scale), round(rgb.height * scale)), Image.Resampling.LANCZOS)
+        return torch.from_numpy(np.asarray(rgb).copy()).permute(2, 0, 1)
+
+
+class CropSampler:
+    """Draws batches of crops in 0..1, shape (B, 3, crop_px, crop_px), from pictures held in memory."""
+
+    def __init__(
+        self, photos: list[Tensor], paintings: list[Tensor], passed_through: list[Tensor], crop_px: int, seed: int
+    ) -> None:
+        self.groups = [group for group in (photos, paintings, passed_through) if group]
+        self.shares = [share for share, group in ((5, photos), (3, paintings), (4, passed_through)) if group]
+        self.crop_px = crop_px
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def _uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=self.generator))
+
+    def _below(self, limit: int) -> int:
+        return int(torch.randint(limit, (), generator=self.generator))
+
+    def crop(self) -> Tensor:
+        group = self.groups[
+            int(torch.multinomial(torch.tensor(self.shares, dtype=torch.float), 1, generator=self.generator))
+        ]
+        picture = group[self._below(len(group))]
+        short = min(picture.shape[1:])
+        side = min(short, round(self.crop_px * self._uniform(1.0, max(1.0, short / self.crop_px))))
+        top = self._below(picture.shape[1] - side + 1)
+        left = self._below(picture.shape[2] - side + 1)
+        crop = picture[:, top : top + side, left : left + side].float().div(255).unsqueeze(0)
+        if side != self.crop_px:
+            crop = interpolate(
+                crop, size=(self.crop_px, self.crop_px), mode="bilinear", antialias=True, align_corners=False
+            )
+        return crop.flip(3) if self._below(2) else crop
+
+    def disturb(self, crop: Tensor, other: Tensor) -> Tensor:
+        """Blend, sharpen, blur or add noise: the states between a photo and its painting."""
+        kind = self._below(6)
+        if kind == 0:
+            share = self._uniform(0.2, 0.8)
+            crop = crop * share + other * (1 - share)
+        elif kind == 1:
+            blurred = avg_pool2d(crop, 3, stride=1, padding=1, count_include_pad=False)
+            crop = crop + self._uniform(0.5, 3.0) * (crop - blurred)
+        elif kind == 2:
+            coarse = torch.randn(1, 3, *(side // 4 for side in crop.shape[2:]), generator=self.generator)
+            crop = crop + self._uniform(0.02, 0.15) * interpolate(coarse, size=crop.shape[2:], mode="bilinear")
+        elif kind == 3:
+            detail = other - avg_pool2d(other, 9, stride=1, padding=4, count_include_pad=False)
+            crop = crop + self._uniform(0.3, 1.0) * detail
+        if kind in (1, 4) or self._below(3) == 0:
+            noise = torch.randn(crop.shape, generator=self.generator)
+            crop = crop + self._uniform(0.01, 0.15) * noise
+        return crop.clamp(-0.05, 1.05)
+
+    def batch(self, size: int, disturbed_share: float) -> Tensor:
+        crops = [self.crop() for _ in range(size)]
+        disturbed = round(size * disturbed_share)
+        for index in range(disturbed):
+            crops[index] = self.disturb(crops[index], crops[(index + 1) % size])
+        return torch.cat(crops)

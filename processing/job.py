@@ -1,0 +1,181 @@
+"""The job: one picture asked for, from the moment it is accepted to the one outcome that its user is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a job is.
+
+    queued -> running -> painted -> delivered, or cancelled or failed from any of the first three.
+    A painted job's picture is stored and not yet sent; delivered, cancelled and failed are final. A failed job whose
+    user has not been told yet has told_at None; it is told after a restart too.
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAINTED = "painted"
+    DELIVERED = "delivered"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def active(self) -> bool:
+        """Counts against the limits: waits or runs."""
+        return self in (Status.QUEUED, Status.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that lies on Telegram's servers.
+
+    Attributes:
+        file_id: what getFile takes.
+        as_file: sent as a file (document), not as a photo.
+        size_bytes: as Telegram told, or None.
+    """
+
+    file_id: str
+    as_file: bool = False
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedStyle:
+    """A style picture and its share beside the others, greater than 0."""
+
+    picture: Picture
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a user asked for; the fields are those of ml_models.contract.StyleTransferRequest."""
+
+    algorithm: str
+    content: Picture
+    styles: tuple[WeightedStyle, ...]
+    size_px: int = 512
+    strength: float = 1.0
+    stroke_scale: float = 1.0
+    keep_colours: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be stored.
+
+    Attributes:
+        origin: names what asked for it ("update:123", "album:456"); the same origin is stored once, so that an update
+            that Telegram sends again does not paint twice.
+        user_id, chat_id: whose it is and where the answer goes.
+        language: of the user's texts, "en" or "ru".
+    """
+
+    origin: str
+    user_id: int
+    chat_id: int
+    language: str
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a finished run leaves in the row; the picture itself lies in the job's folder.
+
+    Attributes:
+        width_px, height_px: of the result.
+        seconds: wall time of the run.
+        encoder: the network that made it.
+    """
+
+    width_px: int
+    height_px: int
+    seconds: float
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job failed: a code of ml_models.errors and the details that fill its sentence."""
+
+    code: str
+    details: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A stored job.
+
+    Attributes:
+        id: its number, also shown to the admin.
+        created_at, started_at, finished_at: UTC.
+        attempts: how often a worker took it up.
+        worker_losses: how often its worker died under it.
+        status_message_id: the message that shows its progress, once sent.
+        status_has_picture: that message has become a photo (its caption is edited, no longer its text).
+        told_at: when its user was told the outcome.
+    """
+
+    id: int
+    origin: str
+    user_id: int
+    chat_id: int
+    language: str
+    order: Order
+    status: Status
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    attempts: int = 0
+    worker_losses: int = 0
+    status_message_id: int | None = None
+    status_has_picture: bool = False
+    outcome: Outcome | None = None
+    failure: Failure | None = None
+    told_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a user is told about a job that waits.
+
+    Attributes:
+        job: the stored job.
+        position: 1 is next to be taken up; 0 is running or has ended.
+        seconds: honest estimate of the time until its picture is there, or None where nothing is known.
+        new: False where the same origin was stored before.
+    """
+
+    job: Job
+    position: int
+    seconds: float | None
+    new: bool = True
+
+
+class QueueError(Exception):
+    """Base of what a queue refuses."""
+
+
+class QueueFullError(QueueError):
+    """As many jobs wait or run as are allowed in all (limit)."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} jobs wait or run, which is the limit")
+        self.limit = limit
+
+
+class UserQueueFullError(QueueError):
+    """As many jobs of this user wait or run as are allowed (limit)."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} jobs of this user wait or run, which is the limit")
+        self.limit = limit
+
+
+class UnknownJobError(QueueError):
+    """No such job, or it is another user's: the two are not told apart."""

@@ -1,0 +1,38 @@
+"""What the dialogue may ask of a queue, whichever engine carries it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from processing.job import Job, NewJob, Ticket
+
+
+class JobQueue(Protocol):
+    """A durable, bounded, fair queue of jobs."""
+
+    async def submit(self, new: NewJob) -> Ticket:
+        """Store the job and return its ticket; when this returns the job survives a crash.
+
+        Raises QueueFullError or UserQueueFullError, and stores nothing then. The same origin is stored once: its second
+        submit returns the first job's ticket with new=False.
+        """
+        ...
+
+    async def cancel(self, job_id: int, user_id: int, *, admin: bool = False) -> Job:
+        """End the job as cancelled and stop its work within 2 s; a job that has ended is returned as it is.
+
+        Raises UnknownJobError where there is no such job of this user.
+        """
+        ...
+
+    async def ticket(self, job_id: int, user_id: int) -> Ticket:
+        """Return the job and its place; raise UnknownJobError where there is no such job of this user."""
+        ...
+
+    async def active_jobs(self, user_id: int) -> list[Job]:
+        """Return the user's jobs that wait or run, oldest first."""
+        ...
+
+    async def set_status_message(self, job_id: int, message_id: int) -> None:
+        """Remember the message that shows the job's progress."""
+        ...
