@@ -19,6 +19,7 @@ LAYERS: tuple[tuple[str, int, bool], ...] = (
     ("conv2_2", 7, False),
     ("conv3_1", 10, True),
 )
+TAPS = tuple(name for name, *_ in LAYERS)
 SHAPES: dict[str, tuple[int, ...]] = {
     "0.weight": (64, 3, 3, 3),
     "0.bias": (64,),
@@ -46,7 +47,7 @@ class VGG19First11Layers(nn.Module):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
-    def forward(self, image: Tensor, taps: Sequence[str] = tuple(name for name, *_ in LAYERS)) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, taps: Sequence[str] = TAPS) -> dict[str, Tensor]:
         """Return {tap: (B, C, H / 2**k, W / 2**k)} for the taps asked for, in the network's order."""
         features: dict[str, Tensor] = {}
         hidden = (image - self.mean) / self.std
