@@ -1,0 +1,87 @@
+"""From an encoder, a photo and styles to one function of the picture: its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ml_models.encoders.slim import SlimEncoder
+from ml_models.encoders.vgg19 import VGG19First11Layers
+from ml_models.losses import total_variation
+from ml_models.nst_gatys.custom_layers import ContentLoss, EmbeddedContentLoss, EmbeddedStyleLoss, StyleLoss
+from ml_models.nst_gatys.settings import GatysSettings
+
+Encoder = SlimEncoder | VGG19First11Layers
+
+
+class StyleTransferModel(nn.Module):
+    """Returns {"content", "style", "total"} of an image (1, 3, H, W) in 0..1, all scalars with gradients."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        content_losses: dict[str, nn.Module],
+        style_losses: dict[str, nn.Module],
+        settings: GatysSettings,
+        strength: float,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.content_losses = nn.ModuleDict(content_losses)
+        self.style_losses = nn.ModuleDict(style_losses)
+        self.settings = settings
+        self.style_weight = settings.style_weight * strength**2
+        self.taps = [*dict.fromkeys([*style_losses, *content_losses])]
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        features = self.encoder(image.contiguous(memory_format=torch.channels_last), self.taps)
+        settings = self.settings
+        content = image.new_zeros(())
+        for tap, loss in self.content_losses.items():
+            content = content + settings.content_layers[tap] * loss(features[tap])
+        style = image.new_zeros(())
+        for tap, loss in self.style_losses.items():
+            style = style + settings.style_layers[tap] * loss(features[tap])
+        outside = (image - image.clamp(0, 1)).square().mean()
+        total = settings.content_weight * content + self.style_weight * style + settings.range_weight * outside
+        if settings.total_variation_weight:
+            total = total + settings.total_variation_weight * total_variation(image)
+        return {"content": content, "style": style, "total": total}
+
+
+@torch.no_grad()
+def build_style_transfer_model(
+    encoder: Encoder,
+    content: Tensor,
+    styles: Sequence[Tensor],
+    weights: Sequence[float],
+    settings: GatysSettings,
+    strength: float = 1.0,
+) -> StyleTransferModel:
+    """Compute the targets once and return the model.
+
+    Args:
+        content: the photo, (1, 3, H, W) in 0..1.
+        styles: the style pictures, each (1, 3, h, w) in 0..1, and their shares.
+        strength: 0.0..1.0; the style's weight grows with its square.
+    """
+    shares = list(weights)
+    content = content.contiguous(memory_format=torch.channels_last)
+    content_features = encoder(content, list(settings.content_layers))
+    style_features = [encoder(style, list(settings.style_layers)) for style in styles]
+    content_losses: dict[str, nn.Module] = {}
+    style_losses: dict[str, nn.Module] = {}
+    for tap in settings.content_layers:
+        if isinstance(encoder, SlimEncoder):
+            content_losses[tap] = EmbeddedContentLoss(content_features[tap], encoder.embedding(tap))
+        else:
+            content_losses[tap] = ContentLoss(content_features[tap])
+    for tap in settings.style_layers:
+        features = [feature[tap] for feature in style_features]
+        if isinstance(encoder, SlimEncoder):
+            style_losses[tap] = EmbeddedStyleLoss(features, shares, encoder.embedding(tap))
+        else:
+            style_losses[tap] = StyleLoss(features, shares)
+    return StyleTransferModel(encoder, content_losses, style_losses, settings, strength)

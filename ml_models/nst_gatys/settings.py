@@ -1,0 +1,66 @@
+"""Hyper-parameters of the optimisation, one set per encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GatysSettings:
+    """What one run does.
+
+    Attributes:
+        content_layers, style_layers: tap -> weight of its loss within the sum.
+        content_weight, style_weight: of the two sums.
+        total_variation_weight: of the squared differences of neighbouring pixels.
+        range_weight: of the squared distance by which pixels leave 0..1. The origin clamps inside the closure, which
+            hides from L-BFGS what it did; a penalty keeps the function that it models smooth.
+        scales: longer side of each stage against the result's, coarse to fine.
+        evaluations: of the loss and its gradient, at most, in each stage.
+        history: pairs that L-BFGS keeps.
+        noise: standard deviation of the seed's noise on the first stage's start, in 0..1 pixels.
+        bytes_per_pixel: peak memory of a run over the process's own, for each pixel of the result.
+    """
+
+    content_layers: dict[str, float]
+    style_layers: dict[str, float]
+    content_weight: float
+    style_weight: float
+    total_variation_weight: float
+    range_weight: float
+    scales: tuple[float, ...]
+    evaluations: tuple[int, ...]
+    bytes_per_pixel: int
+    history: int = 10
+    noise: float = 0.01
+    smallest_stage_px: int = 64
+
+
+# The origin's layers and weights: content conv2_2, style conv1_1 to conv3_1 taken before the ReLU, mean squared error
+# of Gram matrices divided by C H W, 1e5 : 1. (200 px, 500 evaluations of L-BFGS at lr 1 from the photo.)
+VGG19 = GatysSettings(
+    content_layers={"conv2_2": 1.0},
+    style_layers={"conv1_1": 1.0, "conv1_2": 1.0, "conv2_1": 1.0, "conv2_2": 1.0, "conv3_1": 1.0},
+    content_weight=1.0,
+    style_weight=1e5,
+    total_variation_weight=0.0,
+    range_weight=1e3,
+    scales=(0.25, 0.5, 1.0),
+    evaluations=(120, 100, 60),
+    bytes_per_pixel=2600,
+)
+
+# Losses of this encoder are relative (1.0: as far from the style as a black feature is), so the weights are near one.
+SLIM = GatysSettings(
+    content_layers={"relu4_1": 1.0},
+    style_layers={"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0},
+    content_weight=1.0,
+    style_weight=10.0,
+    total_variation_weight=2.0,
+    range_weight=20.0,
+    scales=(0.25, 0.5, 1.0),
+    evaluations=(120, 100, 80),
+    bytes_per_pixel=1000,
+)
+
+BY_ENCODER: dict[str, GatysSettings] = {"vgg19": VGG19, "slim": SLIM}
