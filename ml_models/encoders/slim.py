@@ -1,7 +1,9 @@
 """A VGG19 of a quarter of the widths, distilled from the Oxford VGG19, with the way back into its feature space.
 
-The widths and the linear 1x1 embeddings follow Collaborative Distillation (Wang et al. 2020, arXiv:2003.08436,
-section 3.1): the student's feature times its embedding approximates the teacher's feature.
+The widths and the 1x1 embeddings follow Collaborative Distillation (Wang et al. 2020, arXiv:2003.08436, section 3.1):
+the student's feature times its embedding approximates the teacher's feature. Departing from it, a ReLU follows the
+embedding, as one follows the teacher's convolution: a linear map has no way to the zeros that most of a teacher's
+feature consists of.
 """
 
 from __future__ import annotations
@@ -87,13 +89,11 @@ class SlimEncoder(nn.Module):
 
     def embed(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the approximated teacher's features, scaled to a root mean square of one a layer."""
-        return {tap: self.embeddings[tap](feature) for tap, feature in features.items()}
+        return {tap: nn.functional.relu(self.embeddings[tap](feature)) for tap, feature in features.items()}
 
-    def embedding(self, tap: str) -> nn.Conv2d:
-        """Return the 1x1 convolution from the student's feature at tap to the teacher's."""
-        module = self.embeddings[tap]
-        assert isinstance(module, nn.Conv2d)  # noqa: S101
-        return module
+    def teacher_features(self, image: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
+        """Return {tap: (B, 64..512, H / 2**k, W / 2**k)}: what the teacher would give for the image, approximately."""
+        return self.embed(self(image, taps))
 
     def to_channels_last(self) -> SlimEncoder:
         """Return the encoder frozen, in the memory format that is fastest on a CPU."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from ml_models.encoders.slim import SlimEncoder
 from ml_models.encoders.vgg19 import VGG19First11Layers
 from ml_models.losses import total_variation
-from ml_models.nst_gatys.custom_layers import ContentLoss, EmbeddedContentLoss, EmbeddedStyleLoss, StyleLoss
+from ml_models.nst_gatys.custom_layers import ContentLoss, StyleLoss
 from ml_models.nst_gatys.settings import GatysSettings
 
 Encoder = SlimEncoder | VGG19First11Layers
+Features = Callable[[Tensor, Sequence[str]], dict[str, Tensor]]
 
 
 class StyleTransferModel(nn.Module):
@@ -21,14 +22,14 @@ class StyleTransferModel(nn.Module):
 
     def __init__(
         self,
-        encoder: Encoder,
+        features: Features,
         content_losses: dict[str, nn.Module],
         style_losses: dict[str, nn.Module],
         settings: GatysSettings,
         strength: float,
     ) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.features = features
         self.content_losses = nn.ModuleDict(content_losses)
         self.style_losses = nn.ModuleDict(style_losses)
         self.settings = settings
@@ -36,7 +37,7 @@ class StyleTransferModel(nn.Module):
         self.taps = [*dict.fromkeys([*style_losses, *content_losses])]
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        features = self.encoder(image.contiguous(memory_format=torch.channels_last), self.taps)
+        features = self.features(image.contiguous(memory_format=torch.channels_last), self.taps)
         settings = self.settings
         content = image.new_zeros(())
         for tap, loss in self.content_losses.items():
@@ -67,21 +68,16 @@ def build_style_transfer_model(
         styles: the style pictures, each (1, 3, h, w) in 0..1, and their shares.
         strength: 0.0..1.0; the style's weight grows with its square.
     """
-    shares = list(weights)
-    content = content.contiguous(memory_format=torch.channels_last)
-    content_features = encoder(content, list(settings.content_layers))
-    style_features = [encoder(style, list(settings.style_layers)) for style in styles]
-    content_losses: dict[str, nn.Module] = {}
-    style_losses: dict[str, nn.Module] = {}
-    for tap in settings.content_layers:
-        if isinstance(encoder, SlimEncoder):
-            content_losses[tap] = EmbeddedContentLoss(content_features[tap], encoder.embedding(tap))
-        else:
-            content_losses[tap] = ContentLoss(content_features[tap])
-    for tap in settings.style_layers:
-        features = [feature[tap] for feature in style_features]
-        if isinstance(encoder, SlimEncoder):
-            style_losses[tap] = EmbeddedStyleLoss(features, shares, encoder.embedding(tap))
-        else:
-            style_losses[tap] = StyleLoss(features, shares)
-    return StyleTransferModel(encoder, content_losses, style_losses, settings, strength)
+    # The slim encoder is compared with the style in its teacher's space, and there in relative terms.
+    slim = isinstance(encoder, SlimEncoder)
+    features: Features = encoder.teacher_features if isinstance(encoder, SlimEncoder) else encoder
+    content_features = features(content.contiguous(memory_format=torch.channels_last), list(settings.content_layers))
+    style_features = [features(style, list(settings.style_layers)) for style in styles]
+    content_losses: dict[str, nn.Module] = {
+        tap: ContentLoss(content_features[tap], relative=slim) for tap in settings.content_layers
+    }
+    style_losses: dict[str, nn.Module] = {
+        tap: StyleLoss([each[tap] for each in style_features], list(weights), relative=slim)
+        for tap in settings.style_layers
+    }
+    return StyleTransferModel(features, content_losses, style_losses, settings, strength)
