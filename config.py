@@ -125,6 +125,11 @@ class Settings:
     telegram_api_url: str = _setting(
         _url("https", "http"), TELEGRAM_API_URL, "Bot API server; a local one raises the 20 MB limit of downloads"
     )
+    download_limit_mb: int | None = _setting(
+        _integer(1, LOCAL_SERVER_DOWNLOAD_LIMIT_MB),
+        None,
+        "megabytes of the largest file that is taken; unset: 20 from Telegram's server, 2000 from another",
+    )
     database_url: str | None = _setting(_database, None, "sqlite:///PATH; unset: bot.sqlite3 in DATA_DIR")
     data_dir: Path = field(
         default=Path("data"), metadata={"read": _folder, "about": "folder of the database and of pictures"}
@@ -153,8 +158,10 @@ class Settings:
         return self.database_url or f"sqlite:///{self.data_dir / 'bot.sqlite3'}"
 
     @property
-    def download_limit_mb(self) -> int:
-        """Largest file that the Bot API server hands out, in megabytes."""
+    def file_limit_mb(self) -> int:
+        """Largest file that is taken, in megabytes: the one given, or what the Bot API server hands out."""
+        if self.download_limit_mb:
+            return self.download_limit_mb
         own_server = self.telegram_api_url != TELEGRAM_API_URL
         return LOCAL_SERVER_DOWNLOAD_LIMIT_MB if own_server else TELEGRAM_DOWNLOAD_LIMIT_MB
 

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from tqdm import tqdm
@@ -71,6 +72,11 @@ def train(arguments: argparse.Namespace) -> None:
     teacher = OxfordVGG19(arguments.teacher)
     teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     student = SlimEncoder()
+    earlier_steps = 0
+    if arguments.initial:
+        student.load_state_dict(load_file(arguments.initial))
+        with safe_open(arguments.initial, "pt") as file:
+            earlier_steps = int((file.metadata() or {}).get("steps", 0))
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = SlimEncoder()
     average.load_state_dict(student.state_dict())
@@ -143,7 +149,7 @@ def train(arguments: argparse.Namespace) -> None:
             explained = evaluate(average, teacher, scales, held_out)
             log.write(json.dumps({"step": step + 1, "seconds": round(seconds), "held_out": explained}) + "\n")
             log.flush()
-            metadata = {"scales": json.dumps(scales), "steps": str(step + 1)}
+            metadata = {"scales": json.dumps(scales), "steps": str(earlier_steps + step + 1)}
             save_file(
                 {name: value.contiguous() for name, value in average.state_dict().items()}, arguments.output, metadata
             )
@@ -159,6 +165,7 @@ def main() -> None:
         "--passed-through", type=Path, action="append", default=[], help="pictures on an optimiser's way"
     )
     parser.add_argument("--held-out", type=Path, action="append", default=[])
+    parser.add_argument("--initial", type=Path, help="start from this safetensors file, its steps counted in")
     parser.add_argument("--held-out-stride", type=int, default=6)
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--seed", type=int, default=0)
