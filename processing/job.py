@@ -10,9 +10,9 @@ from enum import StrEnum
 class Status(StrEnum):
     """Where a job is.
 
-    queued -> running -> painted -> delivered, or cancelled or failed from any of the first three.
-    A painted job's picture is stored and not yet sent; delivered, cancelled and failed are final. A failed job whose
-    user has not been told yet has told_at None; it is told after a restart too.
+    queued -> running -> painted -> delivered; cancelled from the first two, failed from the first three.
+    A painted job's picture is stored and on its way to the user, too late to cancel; delivered, cancelled and failed
+    are final. A failed job whose user has not been told yet has told_at None; it is told after a restart too.
     """
 
     QUEUED = "queued"

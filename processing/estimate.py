@@ -1,0 +1,117 @@
+"""How long a job will take, and how long it has to wait: from what runs took here, or from the registry at first."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import median
+from typing import Protocol
+
+from ml_models.registry import ALGORITHMS
+
+RECENT_RUNS = 25
+RECENT_FOR_S = 5.0
+# Photos are 4:3 or 3:2 for the most part; the picture itself is not there yet when the estimate is made.
+USUAL_PROPORTION = 0.7
+# A run that takes longer than thought is thought to need this share of its time still.
+OVERDUE_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One finished run: the size of its result in millions of pixels, and its wall time in seconds."""
+
+    megapixels: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A job in the line, as far as an estimate needs it; started_at is None while it waits."""
+
+    job_id: int
+    algorithm: str
+    size_px: int
+    started_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A job's place: 0 runs, 1 is taken next; seconds until its picture is there, or None where nothing is known."""
+
+    position: int
+    seconds: float | None
+
+
+class Runs(Protocol):
+    """The memory of finished runs; the store is one."""
+
+    async def recent_runs(self, algorithm: str, limit: int) -> list[Run]: ...
+
+
+def run_seconds(algorithm: str, size_px: int, recent: Sequence[Run]) -> float | None:
+    """Return the seconds that a run takes: the median of the recent ones per pixel, or the registry's, times its size.
+
+    None where nothing is known: an algorithm that is not installed any more and has left no runs.
+    """
+    if rates := [run.seconds / run.megapixels for run in recent if run.megapixels > 0]:
+        return median(rates) * size_px**2 * USUAL_PROPORTION / 1e6
+    known = ALGORITHMS.get(algorithm)
+    return known.seconds_at_512 * (size_px / 512) ** 2 if known else None
+
+
+def places(
+    line: Sequence[Turn], seconds_of: Callable[[Turn], float | None], slots: int, now: datetime
+) -> dict[int, Place]:
+    """Play the line through the slots and return the place of every job in it.
+
+    Args:
+        line: the running jobs, then the waiting ones in their order.
+        seconds_of: what the run of a job takes in all; a job of unknown length makes those behind it unknown too.
+        slots: how many jobs run at a time.
+    """
+    found: dict[int, Place] = {}
+    free_at = [0.0] * slots
+    position = 0
+    known = True
+    for turn in line:
+        takes = seconds_of(turn)
+        known = known and takes is not None
+        begins_s = heapq.heappop(free_at)
+        if turn.started_at:
+            ran_s = (now - turn.started_at).total_seconds()
+            ends_s = max((takes or 0.0) - ran_s, (takes or 0.0) * OVERDUE_SHARE)
+            found[turn.job_id] = Place(0, None if takes is None else ends_s)
+        else:
+            position += 1
+            ends_s = begins_s + (takes or 0.0)
+            found[turn.job_id] = Place(position, ends_s if known else None)
+        heapq.heappush(free_at, ends_s)
+    return found
+
+
+class Estimator:
+    """Gives the places in a line, from the runs that the store remembers."""
+
+    def __init__(self, runs: Runs, slots: int) -> None:
+        self._runs = runs
+        self._slots = slots
+        self._recent: dict[str, tuple[float, list[Run]]] = {}
+
+    async def places(self, line: Sequence[Turn]) -> dict[int, Place]:
+        recent = {key: await self._recent_runs(key) for key in {turn.algorithm for turn in line}}
+
+        def seconds_of(turn: Turn) -> float | None:
+            return run_seconds(turn.algorithm, turn.size_px, recent[turn.algorithm])
+
+        return places(line, seconds_of, self._slots, datetime.now(UTC))
+
+    async def _recent_runs(self, algorithm: str) -> list[Run]:
+        read_at, runs = self._recent.get(algorithm, (-RECENT_FOR_S, []))
+        if time.monotonic() - read_at >= RECENT_FOR_S:
+            runs = await self._runs.recent_runs(algorithm, RECENT_RUNS)
+            self._recent[algorithm] = (time.monotonic(), runs)
+        return runs
