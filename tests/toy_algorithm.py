@@ -1,0 +1,154 @@
+"""A toy algorithm for tests: quick, free of torch, and able to do everything that must not harm the bot.
+
+What it does is chosen by the request's seed, which is a member of Behaviour; any other seed paints. Where the seed is
+not the test's to choose, the environment variable TOY_BEHAVIOUR names a file, read at every run, that holds a member's
+name; the variable must be set before the pool starts. DIE_ONCE keeps its mark in a file beside that one, or beside the
+path that TOY_MARK names.
+
+    from tests.toy_algorithm import TOY, Behaviour
+    ALGORITHMS["toy"] = TOY                     # with monkeypatch.setitem
+    Order(algorithm="toy", ..., seed=Behaviour.SLOW)
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ml_models.contract import OnProgress, Progress, Stage, StyleTransferRequest, StyleTransferResult
+from ml_models.errors import PictureTooSmallError
+from ml_models.registry import Algorithm, Kind
+
+BEHAVIOUR_FILE = "TOY_BEHAVIOUR"
+MARK_FILE = "TOY_MARK"
+SLOW_STEPS = 20
+SLOW_STEP_S = 0.1
+FLOOD = 20_000
+
+TOY = Algorithm("toy", "Toy", "tests.toy_algorithm:run_style_transfer", Kind.PAINTED, 1, 4, 1.0)
+
+
+class Behaviour(IntEnum):
+    PAINT = 0
+    SLOW = 1001  # SLOW_STEPS steps of SLOW_STEP_S, each with progress, every fifth with a preview
+    HANG = 1002  # sleeps and says nothing
+    SPIN = 1003  # computes and says nothing
+    EAT = 1004  # takes 50 MB every 20 ms
+    EXIT = 1005  # os._exit
+    KILL = 1006  # SIGKILL to itself
+    STOP = 1007  # SIGSTOP to itself
+    DIE_ONCE = 1008  # SIGKILL to itself the first time, paints the second
+    RAISE = 1009  # a ZeroDivisionError
+    SYSTEM_EXIT = 1010
+    UNPICKLABLE = 1011  # an error that holds a lock and of a class of its own
+    REFUSE = 1012  # PictureTooSmallError
+    MEMORY_ERROR = 1013
+    TORCH_MEMORY = 1014  # torch is asked for more than there is
+    HALF_MESSAGE = 1015  # begins a message, then sleeps
+    NONSENSE = 1016  # sends what is no message, then sleeps
+    CLASSES = 1017  # sends a message that holds a class, then sleeps
+    FLOOD = 1018  # FLOOD pieces of progress at once
+    KEEP = 1019  # paints, and keeps 300 MB
+
+
+kept: list[bytearray] = []
+
+
+def run_style_transfer(request: StyleTransferRequest, on_progress: OnProgress) -> StyleTransferResult:
+    began = time.perf_counter()
+    behave(behaviour_of(request), on_progress)
+    on_progress(Progress(1.0, Stage.FINISHING))
+    with Image.open(io.BytesIO(request.content)) as photo, Image.open(io.BytesIO(request.styles[0].image)) as style:
+        scale = request.size_px / max(photo.size)
+        size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+        colour = Image.new("RGB", size, style.convert("RGB").resize((1, 1)).getpixel((0, 0)))
+        picture = Image.blend(photo.convert("RGB").resize(size), colour, 0.5 * request.strength)
+    return StyleTransferResult(encoded(picture, "PNG"), *size, time.perf_counter() - began, "toy", {"total": 0.0})
+
+
+def behaviour_of(request: StyleTransferRequest) -> Behaviour:
+    if name := os.environ.get(BEHAVIOUR_FILE):
+        return Behaviour[Path(name).read_text().strip()]
+    return Behaviour(request.seed) if request.seed in Behaviour._value2member_map_ else Behaviour.PAINT
+
+
+def behave(behaviour: Behaviour, on_progress: OnProgress) -> None:  # noqa: C901
+    connection: Any = getattr(on_progress, "_connection", None)
+    match behaviour:
+        case Behaviour.SLOW:
+            for step in range(SLOW_STEPS):
+                preview = encoded(Image.new("RGB", (48, 32), (step * 12, 90, 160)), "JPEG") if step % 5 == 0 else None
+                on_progress(Progress(step / SLOW_STEPS, Stage.PAINTING, preview))
+                time.sleep(SLOW_STEP_S)
+        case Behaviour.HANG:
+            time.sleep(3600)
+        case Behaviour.SPIN:
+            while True:
+                pass
+        case Behaviour.EAT:
+            while True:
+                kept.append(bytearray(os.urandom(1) * 50_000_000))
+                time.sleep(0.02)
+        case Behaviour.EXIT:
+            os._exit(3)
+        case Behaviour.KILL:
+            os.kill(os.getpid(), signal.SIGKILL)
+        case Behaviour.STOP:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case Behaviour.DIE_ONCE:
+            mark = Path(os.environ.get(MARK_FILE) or os.environ[BEHAVIOUR_FILE] + ".mark")
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        case Behaviour.RAISE:
+            print(1 / 0)
+        case Behaviour.SYSTEM_EXIT:
+            sys.exit("the algorithm leaves")
+        case Behaviour.UNPICKLABLE:
+            error = type("OwnError", (Exception,), {})("of a class of its own")
+            error.lock = threading.Lock()
+            raise error
+        case Behaviour.REFUSE:
+            raise PictureTooSmallError("too small", width_px=1, height_px=1, limit_px=16)
+        case Behaviour.MEMORY_ERROR:
+            raise MemoryError
+        case Behaviour.TORCH_MEMORY:
+            import torch
+
+            torch.empty(2**50)
+        case Behaviour.HALF_MESSAGE:
+            connection.sendall(b"\0\0\0")
+            time.sleep(3600)
+        case Behaviour.NONSENSE:
+            connection.sendall(b"\0\0\0\0\0\0\0\5hello")
+            time.sleep(3600)
+        case Behaviour.CLASSES:
+            from processing.wire import pack
+
+            connection.sendall(pack({"is": "progress", "fraction": 0.5, "stage": Path("x"), "preview": None}))
+            time.sleep(3600)
+        case Behaviour.FLOOD:
+            for step in range(FLOOD):
+                on_progress(Progress(step / FLOOD, Stage.PAINTING))
+        case Behaviour.KEEP:
+            kept.append(bytearray(os.urandom(1) * 300_000_000))
+
+
+def encoded(picture: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def toy_photo(width: int = 60, height: int = 40, colour: tuple[int, int, int] = (200, 30, 30)) -> bytes:
+    """Return a small PNG to be painted, or to paint with."""
+    return encoded(Image.new("RGB", (width, height), colour), "PNG")
