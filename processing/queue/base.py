@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from processing.job import Job, NewJob, Ticket
+from processing.job import Job, NewJob, Status, Ticket
 
 
 class JobQueue(Protocol):
     """A durable, bounded, fair queue of jobs."""
+
+    async def start(self) -> None:
+        """Take up what was left by the last run of the bot, then take jobs."""
+        ...
+
+    async def close(self) -> None:
+        """Stop taking jobs. Running ones are cut off and stay stored, so that the next start takes them up again."""
+        ...
 
     async def submit(self, new: NewJob) -> Ticket:
         """Store the job and return its ticket; when this returns the job survives a crash.
@@ -19,10 +27,14 @@ class JobQueue(Protocol):
         ...
 
     async def cancel(self, job_id: int, user_id: int, *, admin: bool = False) -> Job:
-        """End the job as cancelled and stop its work within 2 s; a job that has ended is returned as it is.
+        """End the job as cancelled and stop its work within 2 s; one that is painted or has ended is returned as it is.
 
         Raises UnknownJobError where there is no such job of this user.
         """
+        ...
+
+    async def job(self, job_id: int, user_id: int) -> Job:
+        """Return the job in whatever state; raise UnknownJobError where there is no such job of this user."""
         ...
 
     async def ticket(self, job_id: int, user_id: int) -> Ticket:
@@ -31,6 +43,10 @@ class JobQueue(Protocol):
 
     async def active_jobs(self, user_id: int) -> list[Job]:
         """Return the user's jobs that wait or run, oldest first."""
+        ...
+
+    async def counts(self) -> dict[Status, int]:
+        """Return how many jobs there are in each state, zeros too."""
         ...
 
     async def set_status_message(self, job_id: int, message_id: int) -> None:

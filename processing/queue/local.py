@@ -1,0 +1,155 @@
+"""The queue of one machine: jobs in the store, carried by tasks of the bot's own process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+import structlog
+
+from processing.estimate import Estimator, Place
+from processing.job import Job, NewJob, Status, Ticket, UnknownJobError
+from processing.store import Store
+
+log = structlog.get_logger(__name__)
+
+CANCEL_TIMEOUT_S = 1.5
+CUT_TIMEOUT_S = 5.0
+LAST_MESSAGES_S = 5.0
+STORE_PAUSE_S = 1.0
+
+
+class JobRunner(Protocol):
+    """What the queue needs of the runner."""
+
+    async def run(self, job: Job) -> None: ...
+
+    async def finish(self, job: Job) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class LocalQueue:
+    """One task a job, as many at work as there are slots; a job whose user is being told holds no slot."""
+
+    def __init__(self, store: Store, runner: JobRunner, *, slots: int, queue_limit: int, user_queue_limit: int) -> None:
+        self._store = store
+        self._runner = runner
+        self._slots = slots
+        self._queue_limit = queue_limit
+        self._user_queue_limit = user_queue_limit
+        self._estimator = Estimator(store, slots)
+        self._wake = asyncio.Event()
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._finishing: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._dispatcher: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        if left := await self._store.requeue_running():
+            log.info("jobs_taken_up_again", count=left)
+        for job in await self._store.unfinished():
+            self._finish(job)
+        self._wake.set()
+        self._dispatcher = asyncio.create_task(self._dispatch(), name="dispatcher")
+
+    async def close(self) -> None:
+        self._closing = True
+        self._runner.stop()
+        if self._dispatcher:
+            await _cut([self._dispatcher])
+            self._dispatcher = None
+        await _cut(self._running.values())
+        for turn in await self._store.line():
+            if turn.started_at:
+                await self._store.give_back(turn.job_id)
+        # A photo that is just being sent would be sent once more after the restart.
+        if self._finishing:
+            await asyncio.wait(self._finishing, timeout=LAST_MESSAGES_S)
+        await _cut(self._finishing)
+
+    async def submit(self, new: NewJob) -> Ticket:
+        job, is_new = await self._store.add(new, queue_limit=self._queue_limit, user_queue_limit=self._user_queue_limit)
+        self._wake.set()
+        return await self._ticket(job, new=is_new)
+
+    async def cancel(self, job_id: int, user_id: int, *, admin: bool = False) -> Job:
+        job = await self._store.get(job_id)
+        if job.user_id != user_id and not admin:
+            raise UnknownJobError(f"there is no job {job_id} of user {user_id}")
+        if not job.status.active:
+            return job
+        job = await self._store.mark_cancelled(job_id)
+        task = self._running.get(job_id)
+        if job.status is Status.CANCELLED and task:
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S)
+        return job
+
+    async def job(self, job_id: int, user_id: int) -> Job:
+        job = await self._store.get(job_id)
+        if job.user_id != user_id:
+            raise UnknownJobError(f"there is no job {job_id} of user {user_id}")
+        return job
+
+    async def ticket(self, job_id: int, user_id: int) -> Ticket:
+        return await self._ticket(await self.job(job_id, user_id), new=False)
+
+    async def active_jobs(self, user_id: int) -> list[Job]:
+        return await self._store.active_jobs(user_id)
+
+    async def set_status_message(self, job_id: int, message_id: int) -> None:
+        await self._store.set_status_message(job_id, message_id)
+
+    async def counts(self) -> dict[Status, int]:
+        return await self._store.counts()
+
+    async def _ticket(self, job: Job, *, new: bool) -> Ticket:
+        place = Place(0, None)
+        if job.status.active:
+            places = await self._estimator.places(await self._store.line())
+            place = places.get(job.id, place)
+        return Ticket(job, place.position, place.seconds, new)
+
+    async def _dispatch(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                while len(self._running) < self._slots and (job := await self._store.take_next()):
+                    self._run(job)
+            except Exception as error:
+                log.error("no_job_taken", error=str(error), pause_s=STORE_PAUSE_S)
+                await asyncio.sleep(STORE_PAUSE_S)
+                self._wake.set()
+
+    def _run(self, job: Job) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            del self._running[job.id]
+            self._wake.set()
+            if not task.cancelled() and not self._closing:
+                self._finish(job)
+
+        self._running[job.id] = task = asyncio.create_task(self._runner.run(job), name=f"run job {job.id}")
+        task.add_done_callback(_log_error)
+        task.add_done_callback(ended)
+
+    def _finish(self, job: Job) -> None:
+        task = asyncio.create_task(self._runner.finish(job), name=f"finish job {job.id}")
+        self._finishing.add(task)
+        task.add_done_callback(_log_error)
+        task.add_done_callback(self._finishing.discard)
+
+
+def _log_error(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("task_fails", task=task.get_name(), exc_info=error)
+
+
+async def _cut(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel the tasks and wait for their end, within reason."""
+    if cut := list(tasks):
+        for task in cut:
+            task.cancel()
+        await asyncio.wait(cut, timeout=CUT_TIMEOUT_S)

@@ -1,0 +1,289 @@
+"""The runner: takes one job from its pictures to a stored painting, and its outcome to the user.
+
+It works on the store alone, so any engine of the queue can carry it. Whatever goes wrong ends in the job's row as a
+failure with a code; nothing but cancelling comes out of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from ml_models.contract import Progress, Style, StyleTransferRequest
+from ml_models.errors import (
+    DownloadError,
+    InvalidRequestError,
+    PictureError,
+    StyleTransferError,
+    WorkerLostError,
+)
+from ml_models.registry import Algorithm, get_algorithm
+from processing.folders import JobFolders
+from processing.job import Failure, Job, Outcome, Picture, Status
+from processing.pool import OnProgress, Painted
+from processing.store import Store
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+FETCH_TIMEOUT_S = 120.0
+FETCH_PAUSES_S = (1.0, 3.0, 9.0)
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 300.0
+LONGEST_STORE_PAUSE_S = 60.0
+WORKER_LOSSES_ALLOWED = 1
+ATTEMPTS_ALLOWED = 5
+
+
+class Pictures(Protocol):
+    """Where the users' pictures come from."""
+
+    async def fetch(self, picture: Picture) -> bytes:
+        """Return the encoded picture; raise DownloadError (worth another try) or a PictureError (not)."""
+        ...
+
+
+class Delivery(Protocol):
+    """The way back to the user."""
+
+    def show(self, job: Job, progress: Progress) -> None:
+        """Show how far the job is; never blocks, never raises, throttles itself."""
+        ...
+
+    async def deliver(self, job: Job) -> bool:
+        """Send the stored picture. True: sent, or its user cannot be reached any more; False: try again later."""
+        ...
+
+    async def tell_failure(self, job: Job) -> bool:
+        """Tell the user why the job failed; True and False as for deliver."""
+        ...
+
+    async def report(self, job: Job, error: BaseException) -> None:
+        """Tell the admin of an error that is not the user's fault."""
+        ...
+
+
+class Painter(Protocol):
+    """What the runner needs of the pool."""
+
+    async def run(
+        self, algorithm: Algorithm, request: StyleTransferRequest, on_progress: OnProgress, timeout_s: float
+    ) -> Painted: ...
+
+
+class Runner:
+    """Runs jobs.
+
+    Args:
+        timeout_s: seconds that one painting may take.
+        max_megapixels: largest picture that is read, in millions of pixels.
+        memory_mb: what one worker may hold, in megabytes.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        pool: Painter,
+        pictures: Pictures,
+        delivery: Delivery,
+        folders: JobFolders,
+        *,
+        timeout_s: float,
+        max_megapixels: float,
+        memory_mb: int,
+    ) -> None:
+        self._store = store
+        self._pool = pool
+        self._pictures = pictures
+        self._delivery = delivery
+        self._folders = folders
+        self._timeout_s = timeout_s
+        self._max_megapixels = max_megapixels
+        self._memory_mb = memory_mb
+        self._stopping = asyncio.Event()
+
+    async def run(self, job: Job) -> None:
+        """Paint a running job and leave it painted, failed, or as somebody else has ended it meanwhile."""
+        with bound_contextvars(job_id=job.id, user_id=job.user_id):
+            log.info("job_begins", algorithm=job.order.algorithm, size_px=job.order.size_px, attempt=job.attempts)
+            try:
+                if job.attempts > ATTEMPTS_ALLOWED:
+                    raise WorkerLostError(f"given up after {ATTEMPTS_ALLOWED} attempts")
+                painted = await self._paint(job)
+                await _to_the_end(self._keep(job, painted))
+            except Exception as error:
+                await self._fail(job, error)
+
+    async def finish(self, job: Job) -> None:
+        """Tell the user of a painted or failed job, for as long as it takes; other jobs need nothing."""
+        pause_s = FIRST_PAUSE_S
+        with bound_contextvars(job_id=job.id, user_id=job.user_id):
+            while not await self._told(job):
+                log.warning("job_told_later", pause_s=pause_s)
+                try:
+                    async with asyncio.timeout(pause_s):
+                        await self._stopping.wait()
+                    return
+                except TimeoutError:
+                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def stop(self) -> None:
+        """Begin no further try to tell a user; what is being sent is sent to its end."""
+        self._stopping.set()
+
+    async def _paint(self, job: Job) -> Painted:
+        algorithm = get_algorithm(job.order.algorithm)
+        request = await self._request(job)
+        while True:
+            try:
+                return await self._pool.run(algorithm, request, partial(self._delivery.show, job), self._timeout_s)
+            except WorkerLostError as error:
+                current = await self._persist(lambda: self._store.count_worker_loss(job.id))
+                log.warning("worker_lost", losses=current.worker_losses, error=str(error))
+                if current.worker_losses > WORKER_LOSSES_ALLOWED:
+                    raise
+
+    async def _request(self, job: Job) -> StyleTransferRequest:
+        order = job.order
+        pictures = [order.content, *(style.picture for style in order.styles)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                fetched = [group.create_task(self._fetch(picture)) for picture in pictures]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        content, *styles = (task.result() for task in fetched)
+        return StyleTransferRequest(
+            content=content,
+            styles=tuple(Style(image, style.weight) for image, style in zip(styles, order.styles, strict=True)),
+            size_px=order.size_px,
+            strength=order.strength,
+            stroke_scale=order.stroke_scale,
+            keep_colours=order.keep_colours,
+            seed=order.seed,
+            max_megapixels=self._max_megapixels,
+            memory_mb=self._memory_mb,
+        )
+
+    async def _fetch(self, picture: Picture) -> bytes:
+        for pause_s in (*FETCH_PAUSES_S, None):
+            try:
+                async with asyncio.timeout(FETCH_TIMEOUT_S):
+                    return await self._pictures.fetch(picture)
+            except (DownloadError, TimeoutError) as error:
+                if pause_s is None:
+                    raise error if isinstance(error, DownloadError) else DownloadError("it took too long") from error
+                log.warning("download_failed", error=str(error), pause_s=pause_s)
+                await asyncio.sleep(pause_s)
+        raise AssertionError("the last try returns or raises")
+
+    async def _keep(self, job: Job, painted: Painted) -> None:
+        """Store the pictures, then the outcome; a job that was cancelled meanwhile leaves nothing."""
+        await asyncio.to_thread(self._write_pictures, job.id, painted)
+        result = painted.result
+        outcome = Outcome(result.width_px, result.height_px, result.seconds, result.encoder)
+        stored = await self._persist(lambda: self._store.mark_painted(job.id, outcome))
+        if stored.status is not Status.PAINTED:
+            await asyncio.to_thread(self._folders.remove, job.id)
+        log.info("job_ends", status=stored.status, seconds=round(result.seconds, 1), encoder=result.encoder)
+
+    def _write_pictures(self, job_id: int, painted: Painted) -> None:
+        self._folders.create(job_id)
+        for path, content in (
+            (self._folders.picture(job_id), painted.result.image),
+            (self._folders.photo(job_id), painted.photo),
+        ):
+            write_durably(path, content)
+
+    async def _fail(self, job: Job, error: Exception) -> None:
+        known = error if isinstance(error, StyleTransferError) else StyleTransferError(str(error))
+        of_the_user = isinstance(error, PictureError | InvalidRequestError)
+        log.log(20 if of_the_user else 40, "job_fails", code=known.code, error=str(error), exc_info=error)
+        failure = Failure(known.code, {name: _plain(value) for name, value in known.details.items()})
+        stored = await self._persist(lambda: self._store.mark_failed(job.id, failure))
+        if stored.status is Status.FAILED:
+            await asyncio.to_thread(self._folders.remove, job.id)
+            if not of_the_user:
+                await self._report(job, error)
+
+    async def _told(self, job: Job) -> bool:
+        """Do what the row says is still to be done; return False where it has to be tried again."""
+        try:
+            job = await self._store.get(job.id)
+            if job.status is Status.PAINTED:
+                if not self._folders.photo(job.id).exists():
+                    await self._fail(job, StyleTransferError("its picture is gone from the disk"))
+                    return await self._told(job)
+                if await self._delivery.deliver(job):
+                    await self._persist(lambda: self._store.mark_delivered(job.id))
+                    return True
+                return False
+            if job.status is Status.FAILED and job.told_at is None:
+                if await self._delivery.tell_failure(job):
+                    await self._persist(lambda: self._store.mark_told(job.id))
+                    return True
+                return False
+            return True
+        except Exception:
+            log.exception("job_not_told")
+            return False
+
+    async def _report(self, job: Job, error: Exception) -> None:
+        try:
+            await self._delivery.report(job, error)
+        except Exception:
+            log.exception("error_not_reported")
+
+    async def _persist(self, change: Callable[[], Awaitable[T]]) -> T:
+        """Change the store, and try until that succeeds (a full disk): the row is what everything else goes by."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return await change()
+            except Exception as error:
+                if self._stopping.is_set():
+                    raise
+                log.error("store_fails", error=str(error), pause_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_STORE_PAUSE_S)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a private file so that after a crash it is there whole or not at all."""
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        with open(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+async def _to_the_end(work: Awaitable[T]) -> T:
+    """Await work that cancelling must not cut in the middle: it is finished first, then the cancelling goes on."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()):
+            log.error("cancelled_job_fails", error=str(error))
+        raise
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
