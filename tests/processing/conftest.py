@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from processing.job import NewJob, Order, Picture, WeightedStyle
+from processing.store import Store
+
+NewJobs = Callable[..., NewJob]
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'own' / 'bot.sqlite3'}"
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    store = Store(database_url)
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def new_job() -> NewJobs:
+    """Return a maker of jobs: new_job(user_id), each of an origin of its own unless one is given."""
+    numbers = itertools.count(1)
+
+    def make(user_id: int = 1, *, origin: str | None = None, algorithm: str = "toy", seed: int = 0) -> NewJob:
+        style = WeightedStyle(Picture("style"), 2.0)
+        order = Order(algorithm, Picture("content", as_file=True, size_bytes=9), (style,), size_px=128, seed=seed)
+        return NewJob(origin or f"update:{next(numbers)}", user_id, user_id + 1000, "ru", order)
+
+    return make
