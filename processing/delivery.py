@@ -1,0 +1,108 @@
+"""The one answer that ends a job: the picture, or the sentence that says why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from functools import partial
+
+import structlog
+from aiogram import Bot
+from aiogram.exceptions import (
+    AiogramError,
+    ClientDecodeError,
+    TelegramBadRequest,
+    TelegramForbiddenError,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
+from aiogram.types import FSInputFile
+
+from keyboards.job import failure_buttons, result_buttons
+from locales.catalogue import Catalogue, Say
+from ml_models.contract import Progress
+from ml_models.registry import ALGORITHMS
+from processing import wording
+from processing.folders import JobFolders
+from processing.job import Failure, Job, Order
+from processing.status_message import StatusMessages
+from reporting.logs import redact
+from reporting.notices import Notices
+
+#: Telegram may take the answer later; anything else it refuses for good.
+PASSING = (TelegramRetryAfter, TelegramNetworkError, TelegramServerError, ClientDecodeError)
+
+log = structlog.get_logger(__name__)
+
+
+class TelegramDelivery:
+    """Delivers outcomes over the Bot API; the runner stores them before and marks them after."""
+
+    def __init__(
+        self, bot: Bot, status_messages: StatusMessages, catalogue: Catalogue, folders: JobFolders, notices: Notices
+    ) -> None:
+        self.bot = bot
+        self.status_messages = status_messages
+        self.catalogue = catalogue
+        self.folders = folders
+        self.notices = notices
+
+    def show(self, job: Job, progress: Progress) -> None:
+        """Show the progress soon; never blocks and never raises."""
+        self.status_messages.show(job, progress)
+
+    async def deliver(self, job: Job) -> bool:
+        """Send the stored picture; True: it is sent or can never be, False: Telegram may take it later."""
+        await self.status_messages.stop_showing(job.id)
+        return await self._end(job, self._send_picture(job))
+
+    async def tell_failure(self, job: Job) -> bool:
+        """Send the sentence of a failed job; True and False as with deliver."""
+        await self.status_messages.stop_showing(job.id)
+        return await self._end(job, self._send_failure(job, job.failure or Failure("failed", {})))
+
+    async def report(self, job: Job, error: BaseException) -> None:
+        """Tell the admin of an error that is not the user's doing."""
+        await self.notices.error(error, job_id=job.id)
+
+    async def _end(self, job: Job, sending: Awaitable[None]) -> bool:
+        try:
+            await sending
+        except PASSING as error:
+            log.warning("an outcome could not be sent yet", job_id=job.id, reason=redact(str(error)))
+            return False
+        except TelegramForbiddenError:
+            log.info("the user has blocked the bot", job_id=job.id)
+            return True
+        except AiogramError as error:
+            # A chat that is gone; or a fault of ours, which the admin must know.
+            log.warning("an outcome was refused", job_id=job.id, reason=redact(str(error)))
+            await self.notices.error(error, job_id=job.id)
+            return True
+        await self.status_messages.remove(job)
+        return True
+
+    async def _send_picture(self, job: Job) -> None:
+        say = self._say(job)
+        caption = wording.done(say, job)
+        buttons = result_buttons(say, job.id, styles=_takes_styles(job.order))
+        photo, picture = FSInputFile(self.folders.photo(job.id)), FSInputFile(self.folders.picture(job.id))
+        try:
+            await self.bot.send_photo(job.chat_id, photo, caption=caption, reply_markup=buttons)
+        except TelegramBadRequest as error:
+            # Telegram takes no photo of such a shape; as a file it takes anything.
+            log.warning("a picture was refused as a photo", job_id=job.id, reason=redact(str(error)))
+            await self.bot.send_document(job.chat_id, picture, caption=caption, reply_markup=buttons)
+
+    async def _send_failure(self, job: Job, failure: Failure) -> None:
+        say = self._say(job)
+        buttons = failure_buttons(say, job.id, styles=_takes_styles(job.order))
+        await self.bot.send_message(job.chat_id, wording.failed(say, failure), reply_markup=buttons)
+
+    def _say(self, job: Job) -> Say:
+        return partial(self.catalogue.say, job.language)
+
+
+def _takes_styles(order: Order) -> bool:
+    algorithm = ALGORITHMS.get(order.algorithm)
+    return bool(algorithm and algorithm.max_styles)

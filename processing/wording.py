@@ -1,0 +1,72 @@
+"""A job in words: accepted, growing, done, failed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from locales.catalogue import Say, duration
+from ml_models.contract import Progress
+from ml_models.registry import ALGORITHMS
+from processing.job import Failure, Job, Order, Ticket
+
+BAR_CELLS = 12
+#: Before this share of the work is done, the time left would be a guess.
+FIRST_ESTIMATE = 0.08
+
+
+def title_of(order: Order) -> str:
+    """Return the mode's title; an old job's mode may be gone from the registry."""
+    algorithm = ALGORITHMS.get(order.algorithm)
+    return algorithm.title if algorithm else order.algorithm
+
+
+def accepted(say: Say, ticket: Ticket, *, follows: bool = False) -> str:
+    """Accepted, the place in the queue, the estimate; follows: an earlier picture of the same user is in work."""
+    lines = [say("job.accepted", title=title_of(ticket.job.order), size_px=ticket.job.order.size_px)]
+    if follows:
+        lines.append(say("job.follows"))
+    lines.append(say("job.place", position=ticket.position) if ticket.position else say("job.now"))
+    if ticket.seconds is not None:
+        lines.append(say("job.estimate", duration=duration(say, ticket.seconds)))
+    return "\n".join(lines)
+
+
+def progress(say: Say, job: Job, now: Progress) -> str:
+    """Stage, bar, share done and the time left."""
+    filled = int(now.fraction * BAR_CELLS)
+    text = say(
+        "job.progress",
+        title=title_of(job.order),
+        stage=say(f"stage.{now.stage}"),
+        bar="▰" * filled + "▱" * (BAR_CELLS - filled),
+        percent=int(now.fraction * 100),
+    )
+    if job.started_at and FIRST_ESTIMATE <= now.fraction < 1:
+        spent_s = (datetime.now(UTC) - job.started_at).total_seconds()
+        left_s = spent_s * (1 - now.fraction) / now.fraction
+        text += "\n" + say("job.left", duration=duration(say, left_s))
+    return text
+
+
+def done(say: Say, job: Job) -> str:
+    """The caption of a result: mode, size, time, encoder."""
+    outcome = job.outcome
+    if outcome is None:
+        return title_of(job.order)
+    return say(
+        "job.done",
+        title=title_of(job.order),
+        width_px=outcome.width_px,
+        height_px=outcome.height_px,
+        duration=duration(say, outcome.seconds),
+        encoder=outcome.encoder,
+    )
+
+
+def failed(say: Say, failure: Failure) -> str:
+    """What went wrong, what is allowed, what to do. A code or detail of another version gets the general sentence."""
+    details = {name: round(value, 1) if isinstance(value, float) else value for name, value in failure.details.items()}
+    try:
+        return say(f"errors.{failure.code}", **details)
+    except KeyError:
+        return say("errors.failed")
