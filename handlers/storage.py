@@ -1,0 +1,82 @@
+"""aiogram's dialogue state, kept in the bot's own database, and one lock a dialogue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiogram.fsm.state import State
+from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StateType, StorageKey
+
+from processing.store import Store
+
+
+def dialogue_key(key: StorageKey) -> str:
+    parts = (key.bot_id, key.chat_id, key.user_id, key.thread_id or "", key.business_connection_id or "", key.destiny)
+    return ":".join(str(part) for part in parts)
+
+
+def storage_key(text: str) -> StorageKey:
+    """Return the key that dialogue_key wrote."""
+    bot_id, chat_id, user_id, thread_id, business_connection_id, destiny = text.split(":", 5)
+    return StorageKey(
+        int(bot_id), int(chat_id), int(user_id), int(thread_id) if thread_id else None,
+        business_connection_id or None, destiny,
+    )  # fmt: skip
+
+
+class StoredDialogues(BaseStorage):
+    """State and data of each dialogue as one row. The store is closed by whoever opened it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def set_state(self, key: StorageKey, state: StateType = None) -> None:
+        name = dialogue_key(key)
+        _, data = await self.store.get_dialogue(name)
+        await self.store.set_dialogue(name, state.state if isinstance(state, State) else state, data)
+
+    async def get_state(self, key: StorageKey) -> str | None:
+        return (await self.store.get_dialogue(dialogue_key(key)))[0]
+
+    async def set_data(self, key: StorageKey, data: Mapping[str, Any]) -> None:
+        name = dialogue_key(key)
+        state, _ = await self.store.get_dialogue(name)
+        await self.store.set_dialogue(name, state, dict(data))
+
+    async def get_data(self, key: StorageKey) -> dict[str, Any]:
+        return (await self.store.get_dialogue(dialogue_key(key)))[1]
+
+    async def set(self, key: StorageKey, state: StateType, data: Mapping[str, Any]) -> None:
+        """Replace both in one transaction."""
+        name = state.state if isinstance(state, State) else state
+        await self.store.set_dialogue(dialogue_key(key), name, dict(data))
+
+    async def close(self) -> None:
+        pass
+
+
+class DialogueLocks(BaseEventIsolation):
+    """One update of a dialogue at a time. aiogram's own keeps a lock for every user there ever was; these go."""
+
+    def __init__(self) -> None:
+        self._locks: dict[StorageKey, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def lock(self, key: StorageKey) -> AsyncGenerator[None, None]:
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[key]
+            if users == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, users - 1)
+
+    async def close(self) -> None:
+        self._locks.clear()

@@ -1,0 +1,141 @@
+"""Buttons under a job: stop it, swap its pictures; under its result: as a file, another style, again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from aiogram import F, Router
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, FSInputFile
+
+from handlers.answers import acknowledge, refuse
+from handlers.desk import Desk, Person, keep_draft
+from handlers.draft import Draft, Received
+from keyboards.callback_data import JobButton, JobStep
+from locales.catalogue import Say
+from ml_models.registry import ALGORITHMS
+from processing.folders import JobFolders
+from processing.job import Job, Order, Status
+from processing.queue.base import JobQueue
+from processing.status_message import StatusMessages
+
+
+async def cancel(
+    query: CallbackQuery,
+    callback_data: JobButton,
+    person: Person,
+    say: Say,
+    queue: JobQueue,
+    status_messages: StatusMessages,
+) -> None:
+    job = await queue.cancel(callback_data.job_id, person.user_id)
+    if job.status is not Status.CANCELLED:
+        await acknowledge(query, say("cancel.too_late"))
+        return
+    await acknowledge(query, say("cancel.toast"))
+    await status_messages.show_cancelled(job)
+
+
+async def swap(
+    query: CallbackQuery,
+    callback_data: JobButton,
+    person: Person,
+    say: Say,
+    queue: JobQueue,
+    status_messages: StatusMessages,
+    desk: Desk,
+) -> None:
+    """Stop the job and order it anew with photo and style exchanged; its origin makes that happen once."""
+    job = await queue.cancel(callback_data.job_id, person.user_id)
+    if job.status is not Status.CANCELLED or len(job.order.styles) != 1:
+        await acknowledge(query, say("cancel.too_late"))
+        return
+    await acknowledge(query)
+    await status_messages.show_cancelled(job)
+    await desk.take(person, swapped(job.order), f"swap:{job.id}")
+
+
+async def send_file(
+    query: CallbackQuery,
+    callback_data: JobButton,
+    person: Person,
+    say: Say,
+    queue: JobQueue,
+    folders: JobFolders,
+    desk: Desk,
+) -> None:
+    job = await queue.job(callback_data.job_id, person.user_id)
+    picture = folders.picture(job.id)
+    if job.outcome is None or not picture.is_file():
+        await refuse(query, say("file.gone"))
+        return
+    await acknowledge(query)
+    caption = say("job.file_caption", width_px=job.outcome.width_px, height_px=job.outcome.height_px)
+    await desk.bot.send_document(
+        person.chat_id, FSInputFile(picture, filename=f"painting-{job.id}.png"), caption=caption
+    )
+
+
+async def another_style(
+    query: CallbackQuery,
+    callback_data: JobButton,
+    person: Person,
+    state: FSMContext,
+    say: Say,
+    queue: JobQueue,
+    desk: Desk,
+) -> None:
+    job = await queue.job(callback_data.job_id, person.user_id)
+    if job.order.algorithm not in ALGORITHMS:
+        await refuse(query, say("button.unknown"))
+        return
+    await acknowledge(query)
+    # The message of the button stands for the photo: its number tells this draft from others.
+    message_id = query.message.message_id if query.message else 0
+    draft = Draft(job.order.algorithm, Received(job.order.content, message_id))
+    await keep_draft(state, draft, draft.awaited)
+    await desk.ask(person, draft, "ask.style_again")
+
+
+async def again(
+    query: CallbackQuery,
+    callback_data: JobButton,
+    person: Person,
+    say: Say,
+    queue: JobQueue,
+    desk: Desk,
+    update_id: int,
+    origin: str,
+) -> None:
+    job: Job = await queue.job(callback_data.job_id, person.user_id)
+    if job.order.algorithm not in ALGORITHMS:
+        await refuse(query, say("button.unknown"))
+        return
+    await acknowledge(query, say("job.again_toast"))
+    # Another seed, and the same one should Telegram send this press twice.
+    await desk.take(person, replace(job.order, seed=update_id % 2**31), origin)
+
+
+async def unknown_job(query: CallbackQuery, say: Say) -> None:
+    await refuse(query, say("button.not_yours"))
+
+
+def swapped(order: Order) -> Order:
+    """Return the order with the photo and its one style exchanged."""
+    style = order.styles[0]
+    return replace(order, content=style.picture, styles=(replace(style, picture=order.content),))
+
+
+def create_router() -> Router:
+    router = Router(name="jobs")
+    steps: dict[JobStep, Callable[..., Awaitable[None]]] = {
+        JobStep.CANCEL: cancel,
+        JobStep.SWAP: swap,
+        JobStep.FILE: send_file,
+        JobStep.STYLE: another_style,
+        JobStep.AGAIN: again,
+    }
+    for step, handler in steps.items():
+        router.callback_query.register(handler, JobButton.filter(F.step == step))
+    return router
