@@ -1,0 +1,192 @@
+"""The command line: the bot on Telegram or in the sandbox, pictures without a chat, weights."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+import webbrowser
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from config import TELEGRAM_DOWNLOAD_LIMIT_MB, Settings, SettingsError, load_settings
+from ml_models.errors import StyleTransferError
+from ml_models.registry import ALGORITHMS, DEFAULT_ALGORITHM
+from processing.store import StoreError
+from reporting.logs import set_up_logging
+
+BAD_INPUT = 2
+SANDBOX_PORT = 8090
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.callback(invoke_without_command=True)
+def run(context: typer.Context) -> None:
+    """Without a command: the bot on Telegram where BOT_TOKEN is set, the sandbox otherwise."""
+    if context.invoked_subcommand is None:
+        if _settings().bot_token:
+            serve()
+        else:
+            typer.echo("BOT_TOKEN is not set, so this is the sandbox: a chat on this computer only.")
+            sandbox()
+
+
+@app.command()
+def serve() -> None:
+    """Run the bot: by webhook where WEBHOOK_URL is set, by long polling otherwise."""
+    from service import serve as serve_bot
+
+    settings = _settings()
+    if not settings.bot_token:
+        _fail("BOT_TOKEN is not set: give the text that BotFather sent, in the environment or in .env")
+    _run_until_stopped(lambda stop: serve_bot(settings, stop))
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="of the chat page; 0: any free one")] = SANDBOX_PORT,
+    browser: Annotated[bool, typer.Option(help="open the page")] = True,
+) -> None:
+    """Run the bot in a chat on this computer, without Telegram and without a token."""
+    settings = _settings()
+    _run_until_stopped(lambda stop: run_sandbox(settings, port, stop, open_browser=browser))
+
+
+@app.command()
+def stylize(
+    content: Annotated[Path, typer.Argument(help="the photo to paint")],
+    styles: Annotated[list[Path], typer.Argument(help="the pictures whose style it takes")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the painting: .png or .jpg")],
+    algorithm: Annotated[str, typer.Option(help=", ".join(ALGORITHMS))] = DEFAULT_ALGORITHM,
+    size: Annotated[int, typer.Option(help="longer side of the painting, in pixels")] = 512,
+    seed: Annotated[int, typer.Option(help="same seed, same picture")] = 0,
+) -> None:
+    """Paint one picture without a chat."""
+    from ml_models.stylize import stylize_files
+
+    try:
+        settings = load_settings()
+        result = stylize_files(
+            content,
+            styles,
+            output,
+            algorithm_key=algorithm,
+            size_px=size,
+            seed=seed,
+            max_megapixels=settings.max_image_megapixels,
+        )
+    except (StyleTransferError, SettingsError, OSError) as error:
+        _fail(str(error))
+    typer.echo(f"{output}: {result.width_px}x{result.height_px} px, {result.seconds:.1f} s, encoder {result.encoder}")
+
+
+@app.command()
+def weights(
+    name: Annotated[str, typer.Argument(help="vgg19")],
+    source: Annotated[
+        str | None, typer.Option("--from", help="a file or an address; torchvision's own if not given")
+    ] = None,
+) -> None:
+    """Install the weights of VGG19's first eleven layers, 2.2 MB of the 548 MB that torchvision offers."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    from ml_models.weights import install_vgg19
+
+    if name != "vgg19":
+        _fail(f"weights {name!r} are not known: give vgg19")
+    try:
+        with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), transient=True) as progress:
+            task = progress.add_task(name)
+            path = install_vgg19(source, lambda done, total: progress.update(task, completed=done, total=total or None))
+    except StyleTransferError as error:
+        _fail(str(error))
+    typer.echo(f"{name} is installed: {path}")
+
+
+async def run_sandbox(settings: Settings, port: int, stop: asyncio.Event, *, open_browser: bool) -> None:
+    """Run the sandbox and the bot together, the bot reached through its webhook, until stop is set."""
+    from sandbox.server import Sandbox
+
+    from service import running
+
+    host = "127.0.0.1"
+    async with Sandbox() as server:
+        try:
+            await server.start(host, port)
+        except OSError as error:
+            _fail(f"the sandbox cannot listen on port {port} ({error.strerror}): give another with --port")
+        with TemporaryDirectory(prefix="sandbox-") as folder:
+            bot_port = free_port(host)
+            bot_settings = replace(
+                settings,
+                bot_token=server.token,
+                telegram_api_url=server.url,
+                webhook_url=f"http://{host}:{bot_port}{settings.webhook_path}",
+                host=host,
+                port=bot_port,
+                download_limit_mb=TELEGRAM_DOWNLOAD_LIMIT_MB,
+                database_url=None,
+                # Its chats end with it, so nothing else of it is kept.
+                data_dir=Path(folder),
+                admin_id=None,
+            )
+            async with running(bot_settings):
+                typer.echo(f"\n  The chat page: {server.url}\n  Ctrl+C stops it.\n")
+                if open_browser:
+                    await asyncio.to_thread(webbrowser.open, server.url)
+                await stop.wait()
+
+
+def free_port(host: str) -> int:
+    """Return a port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _settings() -> Settings:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        _fail(str(error))
+    set_up_logging(settings.log_level, settings.log_format)
+    return settings
+
+
+def _fail(sentence: str) -> NoReturn:
+    typer.echo(sentence, err=True)
+    raise typer.Exit(BAD_INPUT)
+
+
+def _run_until_stopped(start: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run until SIGINT or SIGTERM; a second one ends the process at once."""
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def ask_to_stop(number: signal.Signals) -> None:
+            loop.remove_signal_handler(number)
+            stop.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, ask_to_stop, number)
+        await start(stop)
+
+    try:
+        asyncio.run(run())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except StoreError as error:
+        _fail(str(error))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,177 @@
+"""The running bot: all that one process holds, opened in order and closed in the reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import structlog
+from aiogram import Bot, Dispatcher
+from aiogram.exceptions import AiogramError
+from aiogram.webhook.aiohttp_server import SimpleRequestHandler
+from aiohttp import web
+
+from bot_init import create_bot, create_dispatcher, introduce
+from config import Settings
+from handlers.albums import Albums
+from handlers.polling import Polling
+from locales.catalogue import Catalogue
+from processing.delivery import TelegramDelivery
+from processing.download import TelegramPictures
+from processing.folders import JobFolders
+from processing.places import PlacesInLine
+from processing.pool import Pool
+from processing.queue.local import LocalQueue
+from processing.runner import Runner
+from processing.status_message import StatusMessages
+from processing.store import Store
+from reporting.logs import redact
+from reporting.notices import Notices
+
+#: Telegram opens at most this many connections to the webhook; one user's updates wait for one another anyhow.
+MAX_CONNECTIONS = 40
+DRAIN_TIMEOUT_S = 20.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A bot that takes updates.
+
+    Attributes:
+        url: where its server listens, or None with long polling.
+    """
+
+    settings: Settings
+    bot: Bot
+    dispatcher: Dispatcher
+    store: Store
+    pool: Pool
+    url: str | None
+
+
+class WebhookHandler(SimpleRequestHandler):
+    """Answers an update after it was handled, so that what Telegram believes delivered is stored."""
+
+    def __init__(self, dispatcher: Dispatcher, bot: Bot, secret: str) -> None:
+        super().__init__(dispatcher, bot, handle_in_background=False, secret_token=secret)
+
+    def verify_secret(self, telegram_secret_token: str, bot: Bot) -> bool:
+        # On bytes: compare_digest raises for text that is not ASCII.
+        return hmac.compare_digest(
+            telegram_secret_token.encode("utf-8", "surrogateescape"), (self.secret_token or "").encode()
+        )
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Service]:
+    """Open everything, take updates while the block runs, and close in good order.
+
+    By webhook where the settings name an address, by long polling otherwise. On the way out no new update is taken,
+    those under way are finished, jobs that run go back into the queue, and no process is left.
+    """
+    async with AsyncExitStack() as stack:
+        store = Store(settings.database)
+        await store.open()
+        stack.push_async_callback(store.close)
+        bot = create_bot(settings)
+        stack.push_async_callback(bot.session.close)
+        notices = Notices(bot, settings.admin_id)
+        catalogue = Catalogue()
+        folders = JobFolders(settings.data_dir)
+        pictures = TelegramPictures(bot, limit_mb=settings.file_limit_mb, max_megapixels=settings.max_image_megapixels)
+        status_messages = StatusMessages(bot, store, catalogue)
+        stack.push_async_callback(status_messages.close)
+        pool = Pool(settings.pool_size, memory_mb=settings.worker_memory_mb)
+        await pool.start()
+        stack.push_async_callback(pool.close)
+        runner = Runner(
+            store,
+            pool,
+            pictures,
+            TelegramDelivery(bot, status_messages, catalogue, folders, notices),
+            folders,
+            timeout_s=settings.job_timeout_s,
+            max_megapixels=settings.max_image_megapixels,
+            memory_mb=settings.worker_memory_mb,
+        )
+        queue = LocalQueue(
+            store,
+            runner,
+            slots=settings.pool_size,
+            queue_limit=settings.queue_limit,
+            user_queue_limit=settings.user_queue_limit,
+        )
+        await queue.start()
+        stack.push_async_callback(queue.close)
+        places = PlacesInLine(store, status_messages, slots=settings.pool_size)
+        places.start()
+        stack.push_async_callback(places.close)
+        dispatcher = create_dispatcher(
+            settings,
+            bot,
+            store=store,
+            queue=queue,
+            pool=pool,
+            catalogue=catalogue,
+            pictures=pictures,
+            status_messages=status_messages,
+            folders=folders,
+            notices=notices,
+        )
+        albums = cast(Albums, dispatcher["albums"])
+        await albums.resume(store)
+        stack.push_async_callback(albums.close)
+        stack.push_async_callback(notices.stopped)
+        await introduce(bot, catalogue)
+        if settings.webhook_url:
+            url = await _listen(stack, settings, bot, dispatcher)
+        else:
+            url = None
+            await _poll(stack, bot, dispatcher)
+        log.info("the bot takes updates", by="webhook" if url else "long polling", slots=settings.pool_size, url=url)
+        await notices.started(f"{'webhook' if url else 'long polling'}, {settings.pool_size} worker processes")
+        yield Service(settings, bot, dispatcher, store, pool, url)
+        log.info("the bot stops")
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the bot until stop is set."""
+    async with running(settings):
+        await stop.wait()
+
+
+async def _listen(stack: AsyncExitStack, settings: Settings, bot: Bot, dispatcher: Dispatcher) -> str:
+    """Open the server, then give its public address to Telegram."""
+    app = web.Application()
+    app.router.add_post(settings.webhook_path, WebhookHandler(dispatcher, bot, settings.secret).handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_TIMEOUT_S)
+    await runner.setup()
+    # Waits for the updates under way before anything they need is closed.
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, settings.host, settings.port)
+    await site.start()
+    assert settings.webhook_url is not None  # noqa: S101 - the caller has looked
+    await bot.set_webhook(
+        settings.webhook_url,
+        secret_token=settings.secret,
+        max_connections=MAX_CONNECTIONS,
+        allowed_updates=dispatcher.resolve_used_update_types(),
+        drop_pending_updates=False,
+    )
+    return f"http://{settings.host}:{runner.addresses[0][1]}{settings.webhook_path}"
+
+
+async def _poll(stack: AsyncExitStack, bot: Bot, dispatcher: Dispatcher) -> None:
+    try:
+        await bot.delete_webhook(drop_pending_updates=False)
+    except AiogramError as error:
+        log.warning("the webhook could not be removed", reason=redact(str(error)))
+    polling = Polling(bot, dispatcher)
+    polling.start()
+    stack.push_async_callback(polling.close)
