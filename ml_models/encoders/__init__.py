@@ -36,7 +36,7 @@ def load_encoder(name: str | None) -> tuple[str, SlimEncoder | VGG19First11Layer
 
 @cache
 def _load(name: str) -> SlimEncoder | VGG19First11Layers:
-    from ml_models.weights import VGG19_PATH, VGG19_SHA256, load_verified
+    from ml_models.weights import VGG19_PATH, VGG19_SHA256, VGG19_SHAPES, load_verified
 
     if name == "slim":
         from ml_models.encoders.slim import SHAPES as SLIM_SHAPES
@@ -45,8 +45,8 @@ def _load(name: str) -> SlimEncoder | VGG19First11Layers:
         encoder = SlimEncoder()
         encoder.load_state_dict(load_verified(SLIM_PATH, SLIM_SHAPES, None))
         return encoder.to_channels_last()
-    from ml_models.encoders.vgg19 import SHAPES, VGG19First11Layers
+    from ml_models.encoders.vgg19 import VGG19First11Layers
 
     if not VGG19_PATH.exists():
         raise WeightsError(f"VGG19 is not installed ({VGG19_PATH}): run `python main.py weights vgg19`")
-    return VGG19First11Layers(load_verified(VGG19_PATH, SHAPES, VGG19_SHA256))
+    return VGG19First11Layers(load_verified(VGG19_PATH, VGG19_SHAPES, VGG19_SHA256))

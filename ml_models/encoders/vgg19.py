@@ -20,18 +20,6 @@ LAYERS: tuple[tuple[str, int, bool], ...] = (
     ("conv3_1", 10, True),
 )
 TAPS = tuple(name for name, *_ in LAYERS)
-SHAPES: dict[str, tuple[int, ...]] = {
-    "0.weight": (64, 3, 3, 3),
-    "0.bias": (64,),
-    "2.weight": (64, 64, 3, 3),
-    "2.bias": (64,),
-    "5.weight": (128, 64, 3, 3),
-    "5.bias": (128,),
-    "7.weight": (128, 128, 3, 3),
-    "7.bias": (128,),
-    "10.weight": (256, 128, 3, 3),
-    "10.bias": (256,),
-}
 
 
 class VGG19First11Layers(nn.Module):

@@ -5,8 +5,9 @@ import torch
 
 from ml_models.encoders import load_encoder
 from ml_models.encoders.slim import TAPS, SlimEncoder
-from ml_models.encoders.vgg19 import SHAPES, VGG19First11Layers
+from ml_models.encoders.vgg19 import VGG19First11Layers
 from ml_models.errors import InvalidRequestError
+from ml_models.weights import VGG19_SHAPES
 
 
 def test_the_packaged_slim_encoder_loads_and_gives_its_taps() -> None:
@@ -34,7 +35,7 @@ def test_an_unknown_tap_or_encoder_is_refused_by_name() -> None:
 
 def test_vgg19_gives_its_convolutions_before_the_relu() -> None:
     torch.manual_seed(0)
-    encoder = VGG19First11Layers({key: torch.randn(shape) * 0.05 for key, shape in SHAPES.items()})
+    encoder = VGG19First11Layers({key: torch.randn(shape) * 0.05 for key, shape in VGG19_SHAPES.items()})
     features = encoder(torch.rand(1, 3, 32, 24))
     shapes = {name: tuple(feature.shape[1:]) for name, feature in features.items()}
     assert shapes == {
