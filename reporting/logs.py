@@ -10,7 +10,7 @@ from typing import TextIO
 import structlog
 
 #: A bot token, wherever it stands: in an address, a traceback, an exception's text.
-TOKEN = re.compile(r"\b\d{3,}:[A-Za-z0-9_-]{30,}")
+TOKEN = re.compile(r"\d{3,}:[A-Za-z0-9_-]{30,}")
 REDACTED = "<token>"
 
 

@@ -1,0 +1,137 @@
+"""Logs and notices: the token nowhere, the ids in every line, an error told once."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+import structlog
+from aiogram import Bot
+from aiogram.exceptions import TelegramForbiddenError
+from aiogram.methods import SendMessage
+
+from reporting.logs import redact, set_up_logging
+from reporting.notices import QUIET_S, Notices
+
+TOKEN = "123456789:" + "AbC-_9" * 6
+
+
+@pytest.fixture
+def _restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def leak() -> None:
+    raise RuntimeError(f"cannot get https://api.example.org/file/bot{TOKEN}/photos/1.jpg")
+
+
+@pytest.mark.usefixtures("_restored_logging")
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_token_is_in_no_line_of_either_form(form: str) -> None:
+    stream = io.StringIO()
+    set_up_logging("DEBUG", form, stream)
+    try:
+        leak()
+    except RuntimeError as error:
+        structlog.get_logger("ours").exception("went wrong", address=f"bot{TOKEN}", error=error)
+        logging.getLogger("theirs").exception("also %s", TOKEN)
+    text = stream.getvalue()
+    assert "cannot get" in text
+    assert "RuntimeError" in text
+    assert TOKEN.split(":")[1] not in text
+    assert redact(TOKEN) == "<token>"
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_json_lines_carry_the_bound_ids_for_our_loggers_and_others() -> None:
+    stream = io.StringIO()
+    set_up_logging("INFO", "json", stream)
+    with structlog.contextvars.bound_contextvars(update_id=7, user_id=8, job_id=9):
+        structlog.get_logger("ours").info("a", more=1)
+        logging.getLogger("theirs").warning("b")
+    structlog.get_logger("ours").debug("not at this level")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line["update_id"], line["user_id"], line["job_id"]) for line in lines] == [
+        ("a", 7, 8, 9),
+        ("b", 7, 8, 9),
+    ]
+    assert lines[0]["more"] == 1
+    assert lines[0]["logger"] == "ours"
+
+
+class Outbox:
+    """Stands in for the bot at the one method that notices use."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.sent: list[str] = []
+        self.error = error
+
+    async def send_message(self, chat_id: int, text: str) -> None:
+        if self.error:
+            raise self.error
+        assert chat_id == 42
+        self.sent.append(text)
+
+
+def caught(function: Any) -> Exception:
+    try:
+        function()
+    except Exception as error:
+        return error
+    raise AssertionError("it did not raise")
+
+
+def other() -> None:
+    raise ValueError("<other>")
+
+
+async def test_the_same_error_is_told_once_in_ten_minutes_and_then_with_its_count() -> None:
+    outbox, now = Outbox(), [0.0]
+    notices = Notices(cast(Bot, outbox), 42, clock=lambda: now[0])
+    for _ in range(5):
+        await notices.error(caught(leak), job_id=3)
+    await notices.error(caught(other))
+    assert len(outbox.sent) == 2
+    assert "in job 3" in outbox.sent[0]
+    assert "RuntimeError" in outbox.sent[0]
+    assert "&lt;other&gt;" in outbox.sent[1]
+    assert TOKEN not in "".join(outbox.sent)
+    now[0] = QUIET_S
+    await notices.error(caught(leak), job_id=4)
+    assert "4 more of this kind" in outbox.sent[2]
+
+
+async def test_a_long_traceback_fits_into_a_message() -> None:
+    def deep(level: int = 0) -> None:
+        if level == 60:
+            raise RuntimeError("&" * 5000)
+        deep(level + 1)
+
+    outbox = Outbox()
+    await Notices(cast(Bot, outbox), 42).error(caught(deep))
+    assert "RuntimeError" in outbox.sent[0] or "…" in outbox.sent[0]
+    # Telegram counts after the entities are parsed.
+    assert len(outbox.sent[0].replace("&amp;", "&")) <= 4096
+
+
+async def test_nobody_is_told_without_an_admin_and_a_blocked_notice_harms_nothing() -> None:
+    silent = Outbox()
+    await Notices(cast(Bot, silent), None).started("x")
+    assert silent.sent == []
+    blocked = TelegramForbiddenError(method=SendMessage(chat_id=1, text="x"), message="blocked")
+    await Notices(cast(Bot, Outbox(blocked)), 42).stopped()
+
+
+async def test_errors_at_the_same_time_are_one_notice() -> None:
+    outbox = Outbox()
+    notices = Notices(cast(Bot, outbox), 42)
+    await asyncio.gather(*(notices.error(caught(leak)) for _ in range(10)))
+    assert len(outbox.sent) == 1
