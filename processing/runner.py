@@ -33,7 +33,7 @@ from processing.store import Store
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-FETCH_TIMEOUT_S = 120.0
+FETCH_TIMEOUT_S = 180.0
 FETCH_PAUSES_S = (1.0, 3.0, 9.0)
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 300.0
@@ -204,7 +204,10 @@ class Runner:
     async def _fail(self, job: Job, error: Exception) -> None:
         known = error if isinstance(error, StyleTransferError) else StyleTransferError(str(error))
         of_the_user = isinstance(error, PictureError | InvalidRequestError)
-        log.log(20 if of_the_user else 40, "job_fails", code=known.code, error=str(error), exc_info=error)
+        if of_the_user:
+            log.info("job_refused", code=known.code, error=str(error))
+        else:
+            log.error("job_fails", code=known.code, error=str(error), exc_info=error)
         failure = Failure(known.code, {name: _plain(value) for name, value in known.details.items()})
         stored = await self._persist(lambda: self._store.mark_failed(job.id, failure))
         if stored.status is Status.FAILED:

@@ -52,8 +52,8 @@ class Spawner:
             except BaseException as error:
                 ours.close()
                 await self._drop_zygote()
-                if isinstance(error, psutil.Error | TimeoutError):
-                    raise OSError(f"no worker could be started: {error}") from error
+                if isinstance(error, psutil.Error | OSError):
+                    raise OSError(f"no worker could be started: {error or type(error).__name__}") from error
                 raise
 
     async def close(self) -> None:

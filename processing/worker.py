@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import random
 import signal
@@ -120,10 +121,13 @@ def _painted(result: StyleTransferResult) -> Message:
 
 
 def _photo(result: StyleTransferResult) -> bytes:
-    from ml_models.images import encode_jpeg, read_picture
+    from PIL import Image
 
-    megapixels = result.width_px * result.height_px / 1e6
-    return encode_jpeg(read_picture(result.image, max_megapixels=megapixels + 1))
+    from ml_models.images import encode_jpeg
+
+    # Opened as it is: the limits for a user's picture are not those of a result.
+    with Image.open(io.BytesIO(result.image)) as picture:
+        return encode_jpeg(picture.convert("RGB"))
 
 
 def _failed(error: StyleTransferError) -> Message:

@@ -31,7 +31,7 @@ from ml_models.registry import Algorithm, Kind
 BEHAVIOUR_FILE = "TOY_BEHAVIOUR"
 MARK_FILE = "TOY_MARK"
 SLOW_STEPS = 20
-SLOW_STEP_S = 0.1
+SLOW_STEP_S = 0.06
 FLOOD = 20_000
 
 TOY = Algorithm("toy", "Toy", "tests.toy_algorithm:run_style_transfer", Kind.PAINTED, 1, 4, 1.0)
@@ -81,7 +81,7 @@ def behaviour_of(request: StyleTransferRequest) -> Behaviour:
     return Behaviour(request.seed) if request.seed in Behaviour._value2member_map_ else Behaviour.PAINT
 
 
-def behave(behaviour: Behaviour, on_progress: OnProgress) -> None:  # noqa: C901
+def behave(behaviour: Behaviour, on_progress: OnProgress) -> None:
     connection: Any = getattr(on_progress, "_connection", None)
     match behaviour:
         case Behaviour.SLOW:
@@ -96,7 +96,7 @@ def behave(behaviour: Behaviour, on_progress: OnProgress) -> None:  # noqa: C901
                 pass
         case Behaviour.EAT:
             while True:
-                kept.append(bytearray(os.urandom(1) * 50_000_000))
+                kept.append(bytearray(b"x") * 50_000_000)
                 time.sleep(0.02)
         case Behaviour.EXIT:
             os._exit(3)
@@ -140,7 +140,7 @@ def behave(behaviour: Behaviour, on_progress: OnProgress) -> None:  # noqa: C901
             for step in range(FLOOD):
                 on_progress(Progress(step / FLOOD, Stage.PAINTING))
         case Behaviour.KEEP:
-            kept.append(bytearray(os.urandom(1) * 300_000_000))
+            kept.append(bytearray(b"x") * 300_000_000)
 
 
 def encoded(picture: Image.Image, kind: str) -> bytes:

@@ -1,15 +1,29 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from processing.job import NewJob, Order, Picture, WeightedStyle
+from processing.job import NewJob, Order, Picture, Status, WeightedStyle
 from processing.store import Store
 
 NewJobs = Callable[..., NewJob]
+
+
+async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Wait for a condition that nothing announces."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def in_state(store: Store, job_id: int, status: Status, within_s: float = 20.0) -> None:
+    async with asyncio.timeout(within_s):
+        while (await store.get(job_id)).status is not status:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

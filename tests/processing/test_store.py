@@ -164,9 +164,7 @@ async def test_dialogues_are_kept_replaced_and_removed(store: Store, database_ur
     await store.close()
 
 
-async def test_an_update_is_known_for_a_day(
-    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_update_is_known_for_a_day(store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not await store.update_seen(2**40)
     await store.mark_update(2**40)
     await store.mark_update(2**40)
@@ -223,9 +221,7 @@ async def test_limits_hold_when_everybody_comes_at_once(store: Store, new_job: N
     assert {error.limit for error in refused if isinstance(error, QueueFullError)} == {12}
 
 
-async def test_what_runs_counts_against_the_limits_and_what_has_ended_does_not(
-    store: Store, new_job: NewJobs
-) -> None:
+async def test_what_runs_counts_against_the_limits_and_what_has_ended_does_not(store: Store, new_job: NewJobs) -> None:
     await add(store, new_job)
     taken = await store.take_next()
     assert taken

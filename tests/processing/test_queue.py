@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from processing.job import (
+    Failure,
+    Job,
+    Outcome,
+    QueueFullError,
+    Status,
+    UnknownJobError,
+    UserQueueFullError,
+)
+from processing.queue.base import JobQueue
+from processing.queue.local import LocalQueue
+from processing.store import Store
+from tests.processing.conftest import NewJobs, in_state, until
+
+OUTCOME = Outcome(100, 100, 1.0, "toy")
+
+
+class FakeRunner:
+    """Runs a job until the test lets it go, and tells its user until the test lets it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.begun: list[int] = []
+        self.told: list[int] = []
+        self.cut: list[int] = []
+        self.may_end = asyncio.Event()
+        self.may_tell = asyncio.Event()
+        self.may_tell.set()
+        self.stopped = False
+
+    async def run(self, job: Job) -> None:
+        self.begun.append(job.id)
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cut.append(job.id)
+            raise
+        await self.store.mark_painted(job.id, OUTCOME)
+
+    async def finish(self, job: Job) -> None:
+        current = await self.store.get(job.id)
+        await self.may_tell.wait()
+        self.told.append(job.id)
+        if current.status is Status.PAINTED:
+            await self.store.mark_delivered(job.id)
+        elif current.status is Status.FAILED:
+            await self.store.mark_told(job.id)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@pytest.fixture
+def runner(store: Store) -> FakeRunner:
+    return FakeRunner(store)
+
+
+@pytest.fixture
+async def queue(store: Store, runner: FakeRunner) -> AsyncIterator[LocalQueue]:
+    queue = LocalQueue(store, runner, slots=2, queue_limit=6, user_queue_limit=3)
+    await queue.start()
+    yield queue
+    await queue.close()
+
+
+def test_the_local_queue_is_a_queue(store: Store, runner: FakeRunner) -> None:
+    queue: JobQueue = LocalQueue(store, runner, slots=1, queue_limit=1, user_queue_limit=1)
+    assert queue
+
+
+async def test_as_many_run_as_there_are_slots_in_fair_order(
+    queue: LocalQueue, runner: FakeRunner, new_job: NewJobs
+) -> None:
+    tickets = [await queue.submit(new_job(user_id)) for user_id in (1, 1, 1, 2, 3)]
+    first, second, third, of_two, of_three = [ticket.job.id for ticket in tickets]
+    await until(lambda: len(runner.begun) == 2)
+    await asyncio.sleep(0.05)
+    assert runner.begun == [first, second]
+    positions = [
+        (await queue.ticket(job_id, user)).position for job_id, user in ((of_two, 2), (of_three, 3), (third, 1))
+    ]
+    assert positions == [1, 2, 3]
+    await queue.cancel(first, 1)  # its user still has one running, so the others go first
+    await until(lambda: len(runner.begun) == 3)
+    await queue.cancel(of_two, 2)
+    await until(lambda: len(runner.begun) == 4)
+    assert runner.begun == [first, second, of_two, of_three]
+    runner.may_end.set()
+    await until(lambda: len(runner.told) == 3)
+    assert runner.begun[-1] == third
+    assert (await queue.counts())[Status.DELIVERED] == 3
+
+
+async def test_a_ticket_tells_place_and_time(queue: LocalQueue, runner: FakeRunner, new_job: NewJobs) -> None:
+    for user_id in (1, 2):
+        await queue.submit(new_job(user_id, algorithm="nst_gatys"))
+    await until(lambda: len(runner.begun) == 2)
+    ticket = await queue.submit(new_job(3, algorithm="nst_gatys"))
+    assert (ticket.position, ticket.new, ticket.job.status) == (1, True, Status.QUEUED)
+    run_s = 40 * (128 / 512) ** 2
+    assert ticket.seconds == pytest.approx(2 * run_s, abs=1.0)
+    running = await queue.ticket((await queue.active_jobs(1))[0].id, 1)
+    assert (running.position, running.new) == (0, False)
+    assert running.seconds == pytest.approx(run_s, abs=1.0)
+
+
+async def test_the_same_origin_gives_the_same_ticket(queue: LocalQueue, new_job: NewJobs) -> None:
+    new = new_job(origin="update:7")
+    first, again = await queue.submit(new), await queue.submit(new)
+    assert (first.new, again.new) == (True, False)
+    assert first.job.id == again.job.id
+
+
+async def test_a_full_queue_is_said_at_once(queue: LocalQueue, new_job: NewJobs) -> None:
+    for user_id in (1, 1, 1, 2, 2):
+        await queue.submit(new_job(user_id))
+    with pytest.raises(UserQueueFullError, match="3 jobs of this user"):
+        await queue.submit(new_job(1))
+    await queue.submit(new_job(3))
+    with pytest.raises(QueueFullError, match="6 jobs wait or run"):
+        await queue.submit(new_job(4))
+
+
+async def test_cancel_stops_the_work_and_frees_the_slot(
+    queue: LocalQueue, runner: FakeRunner, new_job: NewJobs
+) -> None:
+    jobs = [(await queue.submit(new_job(user_id))).job for user_id in (1, 2, 3)]
+    await until(lambda: len(runner.begun) == 2)
+    began = time.monotonic()
+    cancelled = await queue.cancel(jobs[0].id, 1)
+    assert time.monotonic() - began < 2.0
+    assert cancelled.status is Status.CANCELLED
+    assert runner.cut == [jobs[0].id]
+    await until(lambda: jobs[2].id in runner.begun)
+    assert (await queue.cancel(jobs[0].id, 1)) == cancelled
+    assert runner.told == []
+
+
+async def test_cancel_of_a_waiting_job_keeps_it_from_running(
+    queue: LocalQueue, runner: FakeRunner, new_job: NewJobs
+) -> None:
+    jobs = [(await queue.submit(new_job(user_id))).job for user_id in (1, 2, 3)]
+    await until(lambda: len(runner.begun) == 2)
+    await queue.cancel(jobs[2].id, 3)
+    runner.may_end.set()
+    await until(lambda: len(runner.told) == 2)
+    assert jobs[2].id not in runner.begun
+
+
+async def test_cancel_right_after_submit(queue: LocalQueue, runner: FakeRunner, new_job: NewJobs) -> None:
+    for pauses in range(12):  # at whatever moment of being taken up it comes
+        job = (await queue.submit(new_job())).job
+        for _ in range(pauses):
+            await asyncio.sleep(0)
+        assert (await queue.cancel(job.id, 1)).status is Status.CANCELLED
+    await asyncio.sleep(0.05)
+    assert runner.begun == runner.cut
+    assert not queue._running
+
+
+async def test_many_cancels_at_once_agree(queue: LocalQueue, runner: FakeRunner, new_job: NewJobs) -> None:
+    job = (await queue.submit(new_job())).job
+    await until(lambda: runner.begun == [job.id])
+    results = await asyncio.gather(*(queue.cancel(job.id, 1) for _ in range(5)))
+    assert {result.status for result in results} == {Status.CANCELLED}
+    assert runner.cut == [job.id]
+
+
+async def test_a_picture_that_is_painted_is_sent_all_the_same(
+    queue: LocalQueue, store: Store, runner: FakeRunner, new_job: NewJobs
+) -> None:
+    runner.may_tell.clear()
+    runner.may_end.set()
+    job = (await queue.submit(new_job())).job
+    await in_state(store, job.id, Status.PAINTED)
+    assert (await queue.cancel(job.id, 1)).status is Status.PAINTED
+    runner.may_tell.set()
+    await until(lambda: runner.told == [job.id])
+
+
+async def test_only_the_owner_and_the_admin_reach_a_job(queue: LocalQueue, new_job: NewJobs) -> None:
+    job = (await queue.submit(new_job(1))).job
+    for attempt in (queue.cancel(job.id, 2), queue.job(job.id, 2), queue.ticket(job.id, 2), queue.job(999, 1)):
+        with pytest.raises(UnknownJobError):
+            await attempt
+    assert (await queue.job(job.id, 1)).status.active
+    assert (await queue.cancel(job.id, 2, admin=True)).status is Status.CANCELLED
+
+
+async def test_telling_a_user_holds_no_slot(queue: LocalQueue, runner: FakeRunner, new_job: NewJobs) -> None:
+    runner.may_tell.clear()
+    runner.may_end.set()
+    for user_id in range(1, 7):
+        await queue.submit(new_job(user_id))
+    await until(lambda: len(runner.begun) == 6)
+    assert runner.told == []
+    runner.may_tell.set()
+
+
+async def test_a_restart_takes_everything_up_again(store: Store, new_job: NewJobs) -> None:
+    ids = [(await store.add(new_job(user), queue_limit=9, user_queue_limit=9))[0].id for user in range(1, 6)]
+    running, painted, failed, waiting, cancelled = ids
+    await store.mark_cancelled(cancelled)
+    assert [job.id for _ in range(3) if (job := await store.take_next())] == [running, painted, failed]
+    await store.mark_painted(painted, OUTCOME)
+    await store.mark_failed(failed, Failure("timeout", {"limit_s": 1}))
+    runner = FakeRunner(store)
+    runner.may_end.set()
+    queue = LocalQueue(store, runner, slots=1, queue_limit=9, user_queue_limit=9)
+    await queue.start()
+    await until(lambda: len(runner.told) == 4)
+    assert sorted(runner.begun) == [running, waiting]
+    assert sorted(runner.told) == [running, painted, failed, waiting]
+    assert (await store.get(running)).attempts == 2
+    await queue.close()
+
+
+async def test_close_cuts_what_runs_and_keeps_it_stored(store: Store, runner: FakeRunner, new_job: NewJobs) -> None:
+    queue = LocalQueue(store, runner, slots=1, queue_limit=9, user_queue_limit=9)
+    await queue.start()
+    running = (await queue.submit(new_job(1))).job
+    await queue.submit(new_job(2))
+    await until(lambda: runner.begun == [running.id])
+    await queue.close()
+    assert runner.stopped
+    assert runner.cut == [running.id]
+    assert (await store.counts())[Status.QUEUED] == 2
+    assert (await store.get(running.id)).attempts == 0
+    assert runner.told == []
+
+
+async def test_close_lets_a_message_that_is_being_sent_end(store: Store, runner: FakeRunner, new_job: NewJobs) -> None:
+    queue = LocalQueue(store, runner, slots=1, queue_limit=9, user_queue_limit=9)
+    runner.may_tell.clear()
+    runner.may_end.set()
+    await queue.start()
+    job = (await queue.submit(new_job(1))).job
+    await in_state(store, job.id, Status.PAINTED)
+    asyncio.get_running_loop().call_later(0.2, runner.may_tell.set)
+    await queue.close()
+    assert (await store.get(job.id)).status is Status.DELIVERED
+
+
+async def test_a_store_that_fails_for_a_while_stops_nothing(
+    queue: LocalQueue, store: Store, runner: FakeRunner, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_next, failures = store.take_next, [OSError("no space left"), OSError("no space left")]
+
+    async def sometimes() -> Job | None:
+        if failures:
+            raise failures.pop()
+        return await take_next()
+
+    monkeypatch.setattr(store, "take_next", sometimes)
+    monkeypatch.setattr("processing.queue.local.STORE_PAUSE_S", 0.01)
+    job = (await queue.submit(new_job())).job
+    await until(lambda: runner.begun == [job.id])

@@ -1,0 +1,178 @@
+"""The whole room together, and a bot that is killed with -9 in mid-job and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from processing.store import Store
+from tests.processing.conftest import NewJobs, until
+from tests.toy_algorithm import Behaviour
+
+ROOT = Path(__file__).parents[2]
+
+# A bot without Telegram: every message to a user is a line in chat.txt.
+BOT = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from ml_models.registry import ALGORITHMS
+from processing.folders import JobFolders
+from processing.pool import Pool
+from processing.queue.local import LocalQueue
+from processing.runner import Runner
+from processing.store import Store
+from tests.toy_algorithm import TOY, toy_photo
+
+ALGORITHMS["toy"] = TOY
+data = Path(sys.argv[1])
+folders = JobFolders(data)
+
+def say(*words):
+    with open(data / "chat.txt", "a") as chat:
+        print(*words, file=chat, flush=True)
+
+class Pictures:
+    async def fetch(self, picture):
+        return toy_photo()
+
+class Chat:
+    def show(self, job, progress):
+        (data / f"progress-{job.id}").touch()
+    async def deliver(self, job):
+        say(job.user_id, "gets", job.id, folders.photo(job.id).read_bytes()[:2].hex())
+        return True
+    async def tell_failure(self, job):
+        say(job.user_id, "hears", job.id, job.failure.code)
+        return True
+    async def report(self, job, error):
+        pass
+
+async def main():
+    store = Store(f"sqlite:///{data / 'bot.sqlite3'}")
+    await store.open()
+    pool = Pool(2, memory_mb=700)
+    await pool.start()
+    runner = Runner(store, pool, Pictures(), Chat(), folders, timeout_s=4.0, max_megapixels=1, memory_mb=700)
+    queue = LocalQueue(store, runner, slots=2, queue_limit=9, user_queue_limit=9)
+    await queue.start()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    (data / "ready").touch()
+    await stop.wait()
+    await queue.close()
+    await pool.close()
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+class Bot:
+    """The process, its chat and its database, seen from outside."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        (self.data / "ready").unlink(missing_ok=True)
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "TOY_MARK": str(self.data / "mark")}
+        self.process = await asyncio.to_thread(
+            subprocess.Popen, [sys.executable, "-c", BOT, str(self.data)], env=environment
+        )
+        await until((self.data / "ready").exists, 30.0)
+
+    async def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send the signal to the bot alone, and see that its workers go with it."""
+        assert self.process
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        assert len(family) == 3
+        self.process.send_signal(number)
+        code = await asyncio.to_thread(self.process.wait, 20)
+        assert code == (-number if number == signal.SIGKILL else 0)
+        self.process = None
+        _, left = await asyncio.to_thread(psutil.wait_procs, family, 5)
+        assert left == []
+
+    def chat(self) -> list[str]:
+        path = self.data / "chat.txt"
+        return sorted(path.read_text().splitlines()) if path.exists() else []
+
+    def shows(self, job_id: int) -> bool:
+        return (self.data / f"progress-{job_id}").exists()
+
+    def states(self) -> list[tuple[str, int]]:
+        connection = sqlite3.connect(self.data / "bot.sqlite3")
+        rows = connection.execute("SELECT status, attempts FROM jobs ORDER BY id").fetchall()
+        connection.close()
+        return rows
+
+    async def order(self, new_job: NewJobs, *behaviours: Behaviour) -> None:
+        """Store jobs of the users 1, 2, ... before the bot is started."""
+        store = Store(f"sqlite:///{self.data / 'bot.sqlite3'}")
+        await store.open()
+        for user_id, behaviour in enumerate(behaviours, start=1):
+            await store.add(new_job(user_id, seed=behaviour), queue_limit=9, user_queue_limit=9)
+        await store.close()
+
+
+@pytest.fixture
+async def bot(tmp_path: Path):  # type: ignore[no-untyped-def]
+    bot = Bot(tmp_path)
+    yield bot
+    if bot.process:
+        bot.process.kill()
+        await asyncio.to_thread(bot.process.wait, 10)
+
+
+async def test_a_bot_that_is_killed_in_mid_job_delivers_once_after_its_restart(bot: Bot, new_job: NewJobs) -> None:
+    await bot.order(new_job, Behaviour.SLOW, Behaviour.SLOW, Behaviour.PAINT)
+    await bot.start()
+    await until(lambda: bot.shows(1) and bot.shows(2))
+    await bot.kill()
+    assert bot.states() == [("running", 1), ("running", 1), ("queued", 0)]
+    assert bot.chat() == []
+    await bot.start()
+    await until(lambda: len(bot.chat()) == 3)
+    await bot.kill(signal.SIGTERM)
+    assert bot.chat() == ["1 gets 1 ffd8", "2 gets 2 ffd8", "3 gets 3 ffd8"]
+    assert bot.states() == [("delivered", 2), ("delivered", 2), ("delivered", 1)]
+
+
+async def test_a_bot_that_is_stopped_in_good_order_takes_its_jobs_up_again(bot: Bot, new_job: NewJobs) -> None:
+    await bot.order(new_job, Behaviour.SLOW)
+    await bot.start()
+    await until(lambda: bot.shows(1))
+    began = time.monotonic()
+    await bot.kill(signal.SIGTERM)
+    assert time.monotonic() - began < 5.0
+    assert bot.states() == [("queued", 0)]
+    await bot.start()
+    await until(lambda: len(bot.chat()) == 1)
+    await bot.kill(signal.SIGTERM)
+    assert bot.states() == [("delivered", 1)]
+
+
+async def test_dying_and_hanging_workers_harm_no_neighbour(bot: Bot, new_job: NewJobs) -> None:
+    jobs = (Behaviour.KILL, Behaviour.SLOW, Behaviour.HANG, Behaviour.DIE_ONCE, Behaviour.EAT, Behaviour.RAISE)
+    await bot.order(new_job, *jobs)
+    await bot.start()
+    await until(lambda: len(bot.chat()) == len(jobs), 40.0)
+    await bot.kill(signal.SIGTERM)
+    assert bot.chat() == [
+        "1 hears 1 worker_lost",
+        "2 gets 2 ffd8",
+        "3 hears 3 timeout",
+        "4 gets 4 ffd8",
+        "5 hears 5 not_enough_memory",
+        "6 hears 6 failed",
+    ]
