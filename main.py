@@ -117,11 +117,12 @@ async def run_sandbox(settings: Settings, port: int, stop: asyncio.Event, *, ope
     from service import running
 
     host = "127.0.0.1"
-    async with Sandbox() as server:
-        try:
-            await server.start(host, port)
-        except OSError as error:
-            _fail(f"the sandbox cannot listen on port {port} ({error.strerror}): give another with --port")
+    server = Sandbox()
+    try:
+        await server.start(host, port)
+    except OSError as error:
+        _fail(f"the sandbox cannot listen on port {port} ({error.strerror}): give another with --port")
+    try:
         with TemporaryDirectory(prefix="sandbox-") as folder:
             bot_port = free_port(host)
             bot_settings = replace(
@@ -142,6 +143,8 @@ async def run_sandbox(settings: Settings, port: int, stop: asyncio.Event, *, ope
                 if open_browser:
                     await asyncio.to_thread(webbrowser.open, server.url)
                 await stop.wait()
+    finally:
+        await server.stop()
 
 
 def free_port(host: str) -> int:
