@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, event, insert, inspect, make_url, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, make_url, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from processing import tables
 
 T = TypeVar("T")
-Work = Callable[[AsyncConnection], Awaitable[T]]
 
 BUSY_TIMEOUT_MS = 5000
 LARGEST_GROUP = 64
@@ -28,38 +28,43 @@ class StoreError(Exception):
     """The database cannot be used; the text is complete and for the operator."""
 
 
-class Database:
-    """Transactions one after the other on one connection; those that wait together are committed together.
+@dataclass(slots=True, eq=False)
+class _Wish(Generic[T]):
+    """A piece of work that waits to be committed, and then what came of it."""
 
-    With synchronous=FULL a commit costs a flush of the disk, so a burst of updates shares one. What is asked for is
-    done even if the one who asked is cancelled meanwhile: no transaction is ever cut in the middle.
+    work: Callable[[Connection], T]
+    durable: bool
+    future: asyncio.Future[T]
+    result: T | None = None
+    error: Exception | None = None
+
+
+class Database:
+    """Short transactions: one writer, whose waiting transactions are committed together, and one reader beside it.
+
+    Each has a thread of its own and crosses over to it once a group, not once a statement: while every core paints,
+    crossing is what costs. A durable commit costs a flush of the disk too, so a burst of updates shares one. What is
+    asked for is done even if the one who asked is cancelled meanwhile: no transaction is ever cut in the middle.
     """
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
-        if self._url.get_backend_name() == "sqlite":
-            self._url = self._url.set(drivername="sqlite+aiosqlite")
-        self._engine: AsyncEngine | None = None
-        self._waiting: asyncio.Queue[tuple[Work[Any], asyncio.Future[Any]] | None] = asyncio.Queue()
+        self._engine: Engine | None = None
+        self._threads: tuple[ThreadPoolExecutor, ...] = ()
+        self._waiting: asyncio.Queue[_Wish[Any] | None] = asyncio.Queue()
         self._writer: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Create the file if need be and bring the tables up to date; raise StoreError where that cannot be."""
-        self._waiting = asyncio.Queue()
         try:
-            if self._url.get_backend_name() == "sqlite":
-                self._make_private_file()
-            self._engine = self._create_engine()
-            async with self._engine.begin() as connection:
-                await connection.run_sync(_migrate)
+            engine = await asyncio.to_thread(self._open)
         except (SQLAlchemyError, OSError) as error:
-            await self.close()
             reason = getattr(error, "orig", None) or error
             raise StoreError(f"the database {self._url.render_as_string()} cannot be opened: {reason}") from error
-        except StoreError:
-            await self.close()
-            raise
-        self._writer = asyncio.create_task(self._write(self._engine), name="store")
+        self._engine = engine
+        self._threads = tuple(ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("store-write", "store-read"))
+        self._waiting = asyncio.Queue()
+        self._writer = asyncio.create_task(self._write(engine, self._threads[0]), name="store")
 
     async def close(self) -> None:
         """Finish what was asked for, then let go of the file."""
@@ -67,58 +72,72 @@ class Database:
             self._waiting.put_nowait(None)
             await self._writer
             self._writer = None
+        for thread in self._threads:
+            await asyncio.to_thread(thread.shutdown)
         if self._engine:
-            await self._engine.dispose()
+            await asyncio.to_thread(self._engine.dispose)
             self._engine = None
 
-    async def transact(self, work: Work[T]) -> T:
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run the work, which changes nothing, on what is committed; it waits for no writer."""
+        if self._engine is None or self._writer is None:
+            raise StoreError("the database is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._threads[1], _read, self._engine, work)
+
+    async def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
         """Run the work in a transaction and return its result once that is committed.
 
-        The work awaits nothing but its connection. An error of the work undoes the work alone and is raised here.
+        An error of the work undoes the work alone and is raised here.
+
+        Args:
+            durable: survives the loss of power; otherwise only the death of the process.
         """
         if self._writer is None or self._writer.done():
             raise StoreError("the database is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         # An error that nobody waits for any more is no news to the event loop.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._waiting.put_nowait((work, future))
+        self._waiting.put_nowait(_Wish(work, durable, future))
         return await asyncio.shield(future)
 
-    async def _write(self, engine: AsyncEngine) -> None:
+    async def _write(self, engine: Engine, thread: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
         closing = False
         while not closing:
             group = [await self._waiting.get()]
             while not self._waiting.empty() and len(group) < LARGEST_GROUP:
                 group.append(self._waiting.get_nowait())
             closing = None in group
-            if wanted := [item for item in group if item is not None]:
-                await self._commit(engine, wanted)
-
-    async def _commit(self, engine: AsyncEngine, group: list[tuple[Work[Any], asyncio.Future[Any]]]) -> None:
-        outcomes: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
-        try:
-            async with engine.begin() as connection:
-                for work, future in group:
-                    try:
-                        async with connection.begin_nested():
-                            outcomes.append((future, await work(connection), None))
-                    except Exception as error:
-                        outcomes.append((future, None, error))
-        except Exception as error:
-            outcomes = [(future, None, error) for _, future in group]
-        for future, result, error_of_work in outcomes:
-            if future.done():
+            wishes = [wish for wish in group if wish is not None]
+            if not wishes:
                 continue
-            if error_of_work is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error_of_work)
+            try:
+                await loop.run_in_executor(thread, _commit, engine, wishes)
+            except Exception as error:
+                for wish in wishes:
+                    wish.error = error
+            for wish in wishes:
+                if wish.future.done():
+                    continue
+                if wish.error is None:
+                    wish.future.set_result(wish.result)
+                else:
+                    wish.future.set_exception(wish.error)
 
-    def _create_engine(self) -> AsyncEngine:
-        engine = create_async_engine(self._url, pool_size=1, max_overflow=0)
-        if self._url.get_backend_name() == "sqlite":
-            event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-            event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    def _open(self) -> Engine:
+        is_sqlite = self._url.get_backend_name() == "sqlite"
+        if is_sqlite:
+            self._make_private_file()
+        engine = create_engine(self._url, pool_size=2, max_overflow=0)
+        if is_sqlite:
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+        try:
+            with engine.connect().execution_options(commits="FULL") as connection, connection.begin():
+                _migrate(connection)
+        except BaseException:
+            engine.dispose()
+            raise
         return engine
 
     def _make_private_file(self) -> None:
@@ -128,15 +147,37 @@ class Database:
         path.chmod(0o600)  # SQLite gives the files beside it (-wal, -shm) the same mode
 
 
+def _read(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.connect() as connection:
+        return work(connection)
+
+
+def _commit(engine: Engine, wishes: list[_Wish[Any]]) -> None:
+    commits = "FULL" if any(wish.durable for wish in wishes) else "NORMAL"
+    with engine.connect().execution_options(commits=commits) as connection, connection.begin():
+        for wish in wishes:
+            try:
+                with connection.begin_nested():
+                    wish.result = wish.work(connection)
+            except Exception as error:
+                wish.error = error
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # sqlite3 would open transactions late; _begin_sqlite does it instead
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    commits = connection.get_execution_options().get("commits")
+    if commits is None:
+        connection.exec_driver_sql("BEGIN")
+        return
+    # In WAL mode FULL flushes at every commit, NORMAL at checkpoints alone.
+    connection.exec_driver_sql(f"PRAGMA synchronous={commits}")
     # At once a writer's: a transaction that reads first and then finds another process writing would fail.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 

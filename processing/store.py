@@ -1,12 +1,15 @@
-"""The durable store: jobs, dialogues, updates seen. Every method is one transaction, committed when it returns."""
+"""The durable store: jobs, dialogues, updates seen. Every method is one transaction, committed when it returns.
+
+What was committed survives the death of the process; a job and its state survive the loss of power too, while the last
+words of a dialogue and the marks of updates may not: a flush of the disk for each would be felt in every answer.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, insert, select, update
 
 from processing.database import Database, StoreError
 from processing.estimate import Run, Turn
@@ -49,52 +52,52 @@ class Store:
     # --- dialogues
 
     async def get_dialogue(self, key: str) -> tuple[str | None, dict[str, Any]]:
-        async def read(connection: AsyncConnection) -> tuple[str | None, dict[str, Any]]:
+        def read(connection: Connection) -> tuple[str | None, dict[str, Any]]:
             query = select(dialogues.c.state, dialogues.c.data).where(dialogues.c.key == key)
-            row = (await connection.execute(query)).one_or_none()
+            row = connection.execute(query).one_or_none()
             return (row.state, row.data) if row else (None, {})
 
-        return await self._database.transact(read)
+        return await self._database.read(read)
 
     async def set_dialogue(self, key: str, state: str | None, data: dict[str, Any]) -> None:
         """Replace the dialogue; one without state and data is removed."""
 
-        async def write(connection: AsyncConnection) -> None:
-            await connection.execute(delete(dialogues).where(dialogues.c.key == key))
+        def write(connection: Connection) -> None:
+            connection.execute(delete(dialogues).where(dialogues.c.key == key))
             if state is not None or data:
-                await connection.execute(insert(dialogues).values(key=key, state=state, data=data))
+                connection.execute(insert(dialogues).values(key=key, state=state, data=data))
 
-        await self._database.transact(write)
+        await self._database.write(write, durable=False)
 
     async def dialogues_with(self, name: str) -> list[tuple[str, dict[str, Any]]]:
         """Return key and data of the dialogues whose data has this top-level name."""
 
-        async def read(connection: AsyncConnection) -> list[tuple[str, dict[str, Any]]]:
-            rows = await connection.execute(select(dialogues.c.key, dialogues.c.data).order_by(dialogues.c.key))
+        def read(connection: Connection) -> list[tuple[str, dict[str, Any]]]:
+            rows = connection.execute(select(dialogues.c.key, dialogues.c.data).order_by(dialogues.c.key))
             return [(key, data) for key, data in rows if name in data]
 
-        return await self._database.transact(read)
+        return await self._database.read(read)
 
     # --- updates
 
     async def update_seen(self, update_id: int) -> bool:
-        async def read(connection: AsyncConnection) -> bool:
-            return await _marked(connection, update_id)
+        def read(connection: Connection) -> bool:
+            return _marked(connection, update_id)
 
-        return await self._database.transact(read)
+        return await self._database.read(read)
 
     async def mark_update(self, update_id: int) -> None:
         """Remember that this update was dealt with, for a day: Telegram keeps undelivered updates no longer."""
         now = _now()
 
-        async def write(connection: AsyncConnection) -> None:
-            if not await _marked(connection, update_id):
-                await connection.execute(insert(updates).values(update_id=update_id, seen_at=now))
+        def write(connection: Connection) -> None:
+            if not _marked(connection, update_id):
+                connection.execute(insert(updates).values(update_id=update_id, seen_at=now))
             if now - self._pruned_at > PRUNED_EVERY:
-                await connection.execute(delete(updates).where(updates.c.seen_at < now - MARKS_KEPT))
+                connection.execute(delete(updates).where(updates.c.seen_at < now - MARKS_KEPT))
                 self._pruned_at = now
 
-        await self._database.transact(write)
+        await self._database.write(write, durable=False)
 
     # --- jobs
 
@@ -104,27 +107,27 @@ class Store:
         Raises UserQueueFullError or QueueFullError, and stores nothing then.
         """
 
-        async def write(connection: AsyncConnection) -> tuple[Job, bool]:
-            if earlier := await _one(connection, jobs.c.origin == new.origin):
+        def write(connection: Connection) -> tuple[Job, bool]:
+            if earlier := _one(connection, jobs.c.origin == new.origin):
                 return earlier, False
             active = select(jobs.c.user_id).where(_active())
-            of_user = await _count(connection, active.where(jobs.c.user_id == new.user_id))
+            of_user = _count(connection, active.where(jobs.c.user_id == new.user_id))
             if of_user >= user_queue_limit:
                 raise UserQueueFullError(user_queue_limit)
-            if await _count(connection, active) >= queue_limit:
+            if _count(connection, active) >= queue_limit:
                 raise QueueFullError(queue_limit)
-            stored = await connection.execute(insert(jobs).values(row_of(new, _now())).returning(jobs.c.id))
-            return await _get(connection, stored.scalar_one()), True
+            stored = connection.execute(insert(jobs).values(row_of(new, _now())).returning(jobs.c.id))
+            return _get(connection, stored.scalar_one()), True
 
-        return await self._database.transact(write)
+        return await self._database.write(write)
 
     async def get(self, job_id: int) -> Job:
         """Return the job; raise UnknownJobError."""
 
-        async def read(connection: AsyncConnection) -> Job:
-            return await _get(connection, job_id)
+        def read(connection: Connection) -> Job:
+            return _get(connection, job_id)
 
-        return await self._database.transact(read)
+        return await self._database.read(read)
 
     async def active_jobs(self, user_id: int) -> list[Job]:
         """Return the user's jobs that wait or run, oldest first."""
@@ -133,12 +136,12 @@ class Store:
     async def line(self) -> list[Turn]:
         """Return the running jobs, then the waiting ones in the order in which they will be taken."""
 
-        async def read(connection: AsyncConnection) -> list[Turn]:
+        def read(connection: Connection) -> list[Turn]:
             columns = (jobs.c.id, jobs.c.algorithm, jobs.c.size_px, jobs.c.started_at)
-            rows = await connection.execute(_in_order().with_only_columns(*columns))
+            rows = connection.execute(_in_order().with_only_columns(*columns))
             return [Turn(*row) for row in rows]
 
-        return await self._database.transact(read)
+        return await self._database.read(read)
 
     async def unfinished(self) -> list[Job]:
         """Return the jobs whose work is done and whose users do not know yet: painted, or failed and untold."""
@@ -148,19 +151,19 @@ class Store:
     async def take_next(self) -> Job | None:
         """Mark the job whose turn it is as running and return it; None where nothing waits."""
 
-        async def write(connection: AsyncConnection) -> Job | None:
+        def write(connection: Connection) -> Job | None:
             row = (
-                (await connection.execute(_in_order().where(jobs.c.status == Status.QUEUED).limit(1)))
+                (connection.execute(_in_order().where(jobs.c.status == Status.QUEUED).limit(1)))
                 .mappings()
                 .one_or_none()
             )
             if row is None:
                 return None
             values = {"status": Status.RUNNING, "started_at": _now(), "attempts": jobs.c.attempts + 1}
-            await connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
-            return await _get(connection, row["id"])
+            connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
+            return _get(connection, row["id"])
 
-        return await self._database.transact(write)
+        return await self._database.write(write)
 
     async def mark_painted(self, job_id: int, outcome: Outcome) -> Job:
         """running -> painted. Here and below: a job in another state stays as it is, and the row is returned."""
@@ -204,57 +207,57 @@ class Store:
     async def requeue_running(self) -> int:
         """running -> queued for every job that a killed bot left behind, attempts kept; return how many."""
 
-        async def write(connection: AsyncConnection) -> int:
+        def write(connection: Connection) -> int:
             left = update(jobs).where(jobs.c.status == Status.RUNNING)
-            return (await connection.execute(left.values(status=Status.QUEUED, started_at=None))).rowcount
+            return connection.execute(left.values(status=Status.QUEUED, started_at=None)).rowcount
 
-        return await self._database.transact(write)
+        return await self._database.write(write)
 
     async def set_status_message(self, job_id: int, message_id: int, *, has_picture: bool = False) -> None:
         """Remember the message that shows the job's progress, and whether it is a photo by now."""
 
-        async def write(connection: AsyncConnection) -> None:
+        def write(connection: Connection) -> None:
             values = {"status_message_id": message_id, "status_has_picture": has_picture}
-            await connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
 
-        await self._database.transact(write)
+        await self._database.write(write)
 
     async def counts(self) -> dict[Status, int]:
         """Return how many jobs there are in each state, zeros too."""
 
-        async def read(connection: AsyncConnection) -> dict[Status, int]:
-            rows = await connection.execute(select(jobs.c.status, func.count()).group_by(jobs.c.status))
+        def read(connection: Connection) -> dict[Status, int]:
+            rows = connection.execute(select(jobs.c.status, func.count()).group_by(jobs.c.status))
             return dict.fromkeys(Status, 0) | {Status(status): count for status, count in rows}
 
-        return await self._database.transact(read)
+        return await self._database.read(read)
 
     async def recent_runs(self, algorithm: str, limit: int) -> list[Run]:
         """Return what the latest finished runs of this algorithm took, newest first."""
 
-        async def read(connection: AsyncConnection) -> list[Run]:
+        def read(connection: Connection) -> list[Run]:
             columns = (jobs.c.width_px, jobs.c.height_px, jobs.c.seconds)
             finished = (jobs.c.algorithm == algorithm) & jobs.c.seconds.is_not(None)
             query = select(*columns).where(finished).order_by(jobs.c.finished_at.desc()).limit(limit)
-            rows = await connection.execute(query)
+            rows = connection.execute(query)
             return [Run(row.width_px * row.height_px / 1e6, row.seconds) for row in rows]
 
-        return await self._database.transact(read)
+        return await self._database.read(read)
 
     async def _list(self, query: Select[Any]) -> list[Job]:
-        async def read(connection: AsyncConnection) -> list[Job]:
-            return [job_of(row) for row in (await connection.execute(query)).mappings()]
+        def read(connection: Connection) -> list[Job]:
+            return [job_of(row) for row in connection.execute(query).mappings()]
 
-        return await self._database.transact(read)
+        return await self._database.read(read)
 
     async def _move(self, job_id: int, allowed: tuple[Status, ...], status: Status, **values: Any) -> Job:
         """Compare and set: a job whose state is not among the allowed ones is left alone."""
 
-        async def write(connection: AsyncConnection) -> Job:
+        def write(connection: Connection) -> Job:
             change = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(allowed))
-            await connection.execute(change.values(status=status, **values))
-            return await _get(connection, job_id)
+            connection.execute(change.values(status=status, **values))
+            return _get(connection, job_id)
 
-        return await self._database.transact(write)
+        return await self._database.write(write)
 
 
 def _active() -> ColumnElement[bool]:
@@ -269,21 +272,21 @@ def _in_order() -> Select[Any]:
     return select(jobs).join(turns, turns.c.id == jobs.c.id).order_by(runs_first, turns.c.turn, jobs.c.id)
 
 
-async def _marked(connection: AsyncConnection, update_id: int) -> bool:
-    return await connection.scalar(select(updates.c.update_id).where(updates.c.update_id == update_id)) is not None
+def _marked(connection: Connection, update_id: int) -> bool:
+    return connection.scalar(select(updates.c.update_id).where(updates.c.update_id == update_id)) is not None
 
 
-async def _count(connection: AsyncConnection, query: Select[Any]) -> int:
-    return await connection.scalar(select(func.count()).select_from(query.subquery())) or 0
+def _count(connection: Connection, query: Select[Any]) -> int:
+    return connection.scalar(select(func.count()).select_from(query.subquery())) or 0
 
 
-async def _one(connection: AsyncConnection, which: ColumnElement[bool]) -> Job | None:
-    row = (await connection.execute(select(jobs).where(which))).mappings().one_or_none()
+def _one(connection: Connection, which: ColumnElement[bool]) -> Job | None:
+    row = (connection.execute(select(jobs).where(which))).mappings().one_or_none()
     return job_of(row) if row else None
 
 
-async def _get(connection: AsyncConnection, job_id: int) -> Job:
-    job = await _one(connection, jobs.c.id == job_id)
+def _get(connection: Connection, job_id: int) -> Job:
+    job = _one(connection, jobs.c.id == job_id)
     if job is None:
         raise UnknownJobError(f"there is no job {job_id}")
     return job

@@ -56,7 +56,8 @@ def main(control: socket.socket, lifeline: int, threads: int) -> None:
                 _work(handles[0], lifeline, threads)
             os.close(handles[0])
             children.add(child)
-            control.sendall(PID.pack(child))
+            with suppress(BrokenPipeError):  # the bot has hung up; the next turn sees how
+                control.sendall(PID.pack(child))
 
 
 def _preload() -> None:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
+from processing import database as database_module
 from processing import store as store_module
-from processing.database import Database
 from processing.job import (
     Failure,
     Outcome,
@@ -51,13 +52,24 @@ async def test_the_database_is_private(store: Store, database_url: str, new_job:
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
-async def test_commits_reach_the_disk(store: Store) -> None:
-    async def pragmas(connection: object) -> list[object]:
-        names = ("journal_mode", "synchronous", "foreign_keys")
-        return [(await connection.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in names]  # type: ignore[attr-defined]
+async def test_jobs_are_flushed_to_the_disk_and_marks_need_not_be(
+    store: Store, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushes: list[object] = []
+    commit = database_module._commit
 
-    full = 2
-    assert await store._database.transact(pragmas) == ["wal", full, 1]
+    def looked_at(engine: Engine, wishes: list[object]) -> None:
+        commit(engine, wishes)  # type: ignore[arg-type]
+        with engine.connect() as connection:
+            flushes.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+
+    monkeypatch.setattr(database_module, "_commit", looked_at)
+    normal, full = 1, 2
+    await add(store, new_job)
+    await store.mark_update(1)
+    await store.take_next()
+    assert flushes == [full, normal, full]
+    assert await store._database.read(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar()) == "wal"
 
 
 async def test_a_newer_database_is_refused(store: Store, database_url: str) -> None:
@@ -99,18 +111,19 @@ async def test_what_was_asked_for_is_done_even_if_the_one_who_asked_is_cancelled
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert await store.requeue_running() == 0  # in the same line, so what was asked for before is done by now
     assert (await store.counts())[Status.QUEUED] == 1
 
 
 async def test_a_burst_shares_its_commits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     groups: list[int] = []
-    commit = Database._commit
+    commit = database_module._commit
 
-    async def counted(self: Database, engine: object, group: list[object]) -> None:
-        groups.append(len(group))
-        await commit(self, engine, group)  # type: ignore[arg-type]
+    def counted(engine: Engine, wishes: list[object]) -> None:
+        groups.append(len(wishes))
+        commit(engine, wishes)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Database, "_commit", counted)
+    monkeypatch.setattr(database_module, "_commit", counted)
     await asyncio.gather(*(store.mark_update(number) for number in range(100)))
     assert sum(groups) == 100
     assert len(groups) <= 3
