@@ -62,7 +62,7 @@ class SandboxUser:
 
     async def send_text(self, text: str) -> Message:
         self._check_not_blocked()
-        text = text.strip()
+        text = text.encode(errors="replace").decode().strip()
         if not text:
             raise ChatError("Write something first.")
         if utf16_length(text) > MAX_TEXT:

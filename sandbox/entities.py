@@ -128,7 +128,10 @@ def _close_tag(
 def _merged(entities: list[Entity]) -> list[Entity]:
     """Sort; join <pre><code class="language-…"> into one; drop what lies inside code or inside its own kind."""
     kept: list[Entity] = []
-    for entity in sorted(entities, key=lambda each: (each["offset"], -each["length"], each["type"] != "pre")):
+    # They come in the order of their end tags: of two with the same extent the later is the outer one.
+    outer_first = list(reversed(entities))
+    outer_first.sort(key=lambda each: (each["offset"], -each["length"]))
+    for entity in outer_first:
         outer = [each for each in kept if each["offset"] + each["length"] >= entity["offset"] + entity["length"]]
         verbatim = next((each for each in outer if each["type"] in {"pre", "code"}), None)
         if verbatim is not None:

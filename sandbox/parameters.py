@@ -41,6 +41,10 @@ class Call:
 def text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise bad_request(f'parameter "{name}" must be a string')
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise bad_request("strings must be encoded in UTF-8") from error
     return value
 
 

@@ -12,6 +12,7 @@ SIZES_PX = (90, 320, 800, 1280)
 THUMBNAIL_PX = 320
 MAX_SIDES_PX = 10_000
 MAX_RATIO = 20
+MAX_THUMBNAIL_MEGAPIXELS = 50
 JPEG_QUALITY = 87
 
 
@@ -60,6 +61,8 @@ def encode_thumbnail(data: bytes) -> EncodedSize | None:
     """Return the small JPEG that accompanies a picture sent as a file, or None where the file is no picture."""
     try:
         with Image.open(io.BytesIO(data)) as opened:
+            if opened.width * opened.height > MAX_THUMBNAIL_MEGAPIXELS * 1e6:
+                return None
             opened.draft("RGB", (THUMBNAIL_PX, THUMBNAIL_PX))
             image = _opaque(ImageOps.exif_transpose(opened))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):

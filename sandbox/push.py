@@ -65,30 +65,47 @@ class WebhookPusher:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._connections = asyncio.Semaphore(1)
         self._session: aiohttp.ClientSession | None = None
+        self._changing = asyncio.Lock()
 
     async def set(self, webhook: Webhook | None) -> None:
         """Push to this webhook from now on; a push under way is broken off and made again, to the new one."""
+        async with self._changing:
+            await self._pause()
+            self.webhook, self.last_error = webhook, None
+            self._resume()
+
+    async def start(self) -> None:
+        """Go on pushing to the webhook that was set before, if any."""
+        async with self._changing:
+            await self._pause()
+            self._resume()
+
+    async def close(self) -> None:
+        """Stop pushing; the webhook stays set."""
+        async with self._changing:
+            await self._pause()
+
+    async def _pause(self) -> None:
         self._updates.listen(None)
         tasks = list(self._tasks.values())
         self._tasks.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.webhook, self.last_error = webhook, None
         if self._session is not None:
             await self._session.close()
             self._session = None
-        if webhook is not None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=webhook.max_connections),
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-            )
-            self._connections = asyncio.Semaphore(webhook.max_connections)
-            self._updates.wake()
-            self._updates.listen(self._arrived)
 
-    async def close(self) -> None:
-        await self.set(None)
+    def _resume(self) -> None:
+        if self.webhook is None:
+            return
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.webhook.max_connections),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+        )
+        self._connections = asyncio.Semaphore(self.webhook.max_connections)
+        self._updates.end_poll(ApiError(409, "Conflict: terminated by setWebhook request"))
+        self._updates.listen(self._arrived)
 
     def _arrived(self, chat_id: int) -> None:
         if chat_id not in self._tasks:

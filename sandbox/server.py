@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -19,7 +18,7 @@ from sandbox.bot_api import ApiCall, BotApi
 from sandbox.chat_api import HEADERS, ChatApi
 from sandbox.client import SandboxUser
 from sandbox.faults import Faults
-from sandbox.methods.receiving import LOOPBACK
+from sandbox.methods.receiving import LOOPBACK, is_loopback
 from sandbox.push import PushStats
 from sandbox.state import QUERY_LIFETIME_S, Person, World
 
@@ -79,7 +78,7 @@ class Sandbox:
 
         async def end_streams(_: web.Application) -> None:
             chat.close()
-            self._world.updates.wake()
+            self._world.updates.end_poll()
 
         app.on_shutdown.append(end_streams)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
@@ -89,11 +88,12 @@ class Sandbox:
         except OSError:
             await self.stop()
             raise
+        await self._api.pusher.start()
         bound = self._runner.addresses[0]
         self.url = f"http://{'[::1]' if ':' in bound[0] else bound[0]}:{bound[1]}"
 
     async def stop(self) -> None:
-        """Stop listening and pushing. What the chats contain stays, so that start() goes on with them."""
+        """Stop listening and pushing. Chats, waiting updates and the webhook stay: start() goes on with them."""
         await self._api.pusher.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -113,7 +113,7 @@ class Sandbox:
 async def _loopback_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what another site's page could make a browser send: a foreign Host (rebinding) or a foreign Origin."""
     origin = request.headers.get("Origin")
-    if urlsplit(f"//{request.host}").hostname not in LOOPBACK or origin not in {None, f"http://{request.host}"}:
+    if not is_loopback(f"http://{request.host}") or origin not in {None, f"http://{request.host}"}:
         return web.json_response({"ok": False, "error": "Only this computer's own page may ask."}, status=403)
     response = await handler(request)
     if not response.prepared:

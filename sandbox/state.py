@@ -173,7 +173,7 @@ class World:
         if query is None or time.monotonic() - query.pressed_at > self.query_lifetime_s:
             raise bad_request("query is too old and response timeout expired or query ID is invalid")
         query.person.answers.append({"callback_query_id": query_id, **answer})
-        self.emit(query.person, Event("answer", details=answer))
+        self.emit(query.person, Event("answer", details={"callback_query_id": query_id, **answer}))
 
     def emit(self, person: Person, event: Event) -> None:
         for queue in list(person.watchers):

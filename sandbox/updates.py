@@ -40,9 +40,7 @@ class Updates:
         self._next_id = first_id
         self._chats: dict[int, deque[Update]] = {}
         self._pending: dict[int, Update] = {}
-        self._arrived = asyncio.Event()
-        self._poll: asyncio.Task[Any] | None = None
-        self._ousted: asyncio.Task[Any] | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._listener: Callable[[int], None] | None = None
         self.allowed: frozenset[str] = frozenset(UPDATE_TYPES) - ON_REQUEST
         self.restricted = False
@@ -70,9 +68,10 @@ class Updates:
         self._next_id += 1
         self._pending[update.update_id] = update
         self._chats.setdefault(chat_id, deque()).append(update)
-        self._arrived.set()
         if self._listener is not None:
             self._listener(chat_id)
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def first_of(self, chat_id: int) -> Update | None:
         waiting = self._chats.get(chat_id)
@@ -95,29 +94,24 @@ class Updates:
 
         A later call ends an earlier one that still waits with 409, as two running bots would see it.
         """
-        if self._poll is not None:
-            self._ousted = self._poll
-            self._arrived.set()
-        me = self._poll = asyncio.current_task()
+        self.end_poll(ApiError(409, TERMINATED))
         if offset < 0:
             offset = next(iter(list(self._pending)[offset:]), self._next_id)
         for update in [each for each in self._pending.values() if each.update_id < offset]:
             self.acknowledge(update)
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    while not self._pending:
-                        self._arrived.clear()
-                        await self._arrived.wait()
-                        if self._ousted is me:
-                            raise ApiError(409, TERMINATED)
-        finally:
-            if self._poll is me:
-                self._poll = None
+        with contextlib.suppress(TimeoutError, _PollEndedError):
+            async with asyncio.timeout(timeout_s):
+                while not self._pending:
+                    self._waiter = asyncio.get_running_loop().create_future()
+                    await self._waiter
         return [update.payload for update in list(self._pending.values())[:limit]]
 
-    def wake(self) -> None:
-        """End a waiting poll early: a webhook was set."""
-        if self._poll is not None:
-            self._ousted = self._poll
-            self._arrived.set()
+    def end_poll(self, error: ApiError | None = None) -> None:
+        """End a poll that waits: with the error, or with no updates."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error or _PollEndedError())
+        self._waiter = None
+
+
+class _PollEndedError(Exception):
+    """The server stops; a poll that waits returns nothing."""

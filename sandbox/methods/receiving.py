@@ -55,7 +55,7 @@ def methods(pusher: WebhookPusher) -> tuple[Method, ...]:
         """Loopback only, plain http too; the real server wants public https on port 443, 80, 88 or 8443."""
         url = call.get("url") or ""
         secret, connections = call.get("secret_token"), call.get("max_connections") or 40
-        if url and not _is_loopback(url):
+        if url and not is_loopback(url):
             raise bad_request("bad webhook: the sandbox pushes only to http(s)://127.0.0.1, localhost or [::1]")
         if secret is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", secret):
             raise bad_request("secret token contains unallowed characters")
@@ -97,7 +97,8 @@ def methods(pusher: WebhookPusher) -> tuple[Method, ...]:
     return get_updates, set_webhook, delete_webhook, get_webhook_info
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether an address of http or https names this machine."""
     try:
         parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and parts.hostname in LOOPBACK and (parts.port or 1) > 0

@@ -1,0 +1,97 @@
+"""Trouble on demand."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from aiogram import Bot
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
+from aiohttp import ClientResponseError
+
+from sandbox.faults import Faults
+from sandbox.server import Sandbox, SandboxUser
+from tests.sandbox.helpers import Hook, eventually, picture
+
+
+async def test_a_flood_limit_on_demand(sandbox: Sandbox, bot: Bot, user: SandboxUser) -> None:
+    sandbox.faults.flood("sendMessage", times=2, retry_after=3)
+    await bot.get_me()
+    for _ in range(2):
+        with pytest.raises(TelegramRetryAfter) as caught:
+            await bot.send_message(user.id, "x")
+        assert caught.value.retry_after == 3
+    assert len(user.messages) == 1
+    await bot.send_message(user.id, "x")
+    assert [each.code for each in sandbox.requests] == [200, 429, 429, 200]
+
+
+async def test_errors_of_the_server(sandbox: Sandbox, bot: Bot, user: SandboxUser) -> None:
+    sandbox.faults.error()
+    with pytest.raises(TelegramServerError):
+        await bot.get_me()
+    sandbox.faults.bad_gateway("getMe")
+    with pytest.raises(ClientDecodeError):
+        await bot.get_me()
+    sandbox.faults.drop("getMe")
+    with pytest.raises(TelegramNetworkError):
+        await bot.get_me()
+    assert (await bot.get_me()).is_bot
+
+
+async def test_a_lost_answer_is_an_executed_call(sandbox: Sandbox, bot: Bot, user: SandboxUser) -> None:
+    sandbox.faults.lost_answer("sendMessage")
+    with pytest.raises(TelegramNetworkError):
+        await bot.send_message(user.id, "x")
+    assert user.messages[-1]["text"] == "x"
+
+
+async def test_a_dropped_call_is_not_executed(sandbox: Sandbox, bot: Bot, user: SandboxUser) -> None:
+    sandbox.faults.drop("sendMessage")
+    with pytest.raises(TelegramNetworkError):
+        await bot.send_message(user.id, "x")
+    assert len(user.messages) == 1
+
+
+async def test_a_delay(sandbox: Sandbox, bot: Bot) -> None:
+    sandbox.faults.delay("getMe", seconds=0.2)
+    started = time.monotonic()
+    await bot.get_me()
+    assert time.monotonic() - started >= 0.2
+
+
+async def test_a_download_that_fails(sandbox: Sandbox, bot: Bot, user: SandboxUser) -> None:
+    message = await user.send_document(picture(20, 20), "a.jpg")
+    file = await bot.get_file(message["document"]["file_id"])
+    assert file.file_path is not None
+    sandbox.faults.bad_gateway("file")
+    with pytest.raises(ClientResponseError):
+        await bot.download_file(file.file_path)
+    assert await bot.download_file(file.file_path) is not None
+
+
+async def test_an_update_several_times(sandbox: Sandbox, bot: Bot, user: SandboxUser, hook: Hook) -> None:
+    sandbox.faults.duplicate(copies=3)
+    await bot.set_webhook(hook.url)
+    await user.send_text("once")
+    updates = await hook.received(4)
+    assert [each["message"]["text"] for each in updates] == ["/start", "/start", "/start", "once"]
+    assert len({each["update_id"] for each in updates}) == 2
+    await eventually(lambda: sandbox.pending_updates == 0)
+    assert sandbox.pushes.redeliveries == 2
+
+
+def test_faults_are_checked() -> None:
+    faults = Faults()
+    with pytest.raises(ValueError, match="unknown fault 'gremlins'"):
+        faults.add("gremlins")
+    with pytest.raises(ValueError, match="times"):
+        faults.error(times=0)
+    faults.flood(times=2)
+    faults.clear()
+    assert faults.take("getMe") is None
