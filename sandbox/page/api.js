@@ -23,10 +23,12 @@ async function call(path, body) {
 }
 
 function refusal(status, text) {
+  if (status === 413) return "This is more than the sandbox takes at once: 60 MB.";
+  const unnamed = `The sandbox refused this (${status}).`;
   try {
-    return JSON.parse(text).error || `The sandbox refused this (${status}).`;
+    return JSON.parse(text).error || unnamed;
   } catch {
-    return status === 413 ? "This is more than the sandbox takes at once." : `The sandbox refused this (${status}).`;
+    return unnamed;
   }
 }
 

@@ -6,7 +6,6 @@ import { Composer } from "./composer.js";
 import { botAvatar, h, icon, iconButton } from "./dom.js";
 import { acceptDrops } from "./drop.js";
 import { MessageList } from "./list.js";
-import { textOf } from "./message.js";
 import { alertDialog, menu, toast } from "./ui.js";
 import { openViewer } from "./viewer.js";
 
@@ -34,6 +33,8 @@ export class Chat {
     const actions = {
       press: (...pressed) => this.press(...pressed),
       view: (message) => openViewer(this.list.all(), message.message_id),
+      find: (messageId) => this.list.find(messageId),
+      goTo: (messageId) => this.list.goTo(messageId),
     };
     this.list = new MessageList(actions, this.welcome, user.language_code);
     this.composer = new Composer(user.id, {
@@ -56,8 +57,8 @@ export class Chat {
     this.stop = follow(user.id, {
       snapshot: (snapshot) => this.snapshot(snapshot),
       message: (message) => this.message(message),
-      edited: (message) => this.list.add(message),
-      deleted: ({ message_id }) => this.list.delete(message_id),
+      edited: (message) => this.edited(message),
+      deleted: ({ message_id }) => this.deleted(message_id),
       answer: (answer) => this.answer(answer),
       action: ({ action }) => this.action(action),
       offline: () => this.setOnline(false),
@@ -138,6 +139,16 @@ export class Chat {
     this.app.heard(this, message, message.from_bot);
   }
 
+  edited(message) {
+    this.list.add(message);
+    this.app.heard(this, this.list.newest(), false);
+  }
+
+  deleted(messageId) {
+    this.list.delete(messageId);
+    this.app.heard(this, this.list.newest(), false);
+  }
+
   async press(message, button, element) {
     this.pressed.add(element);
     const done = await this.attempt(() => press(this.user.id, message.message_id, button.data));
@@ -201,11 +212,4 @@ export class Chat {
     this.action(null);
     this.element.remove();
   }
-}
-
-export function summary(message) {
-  if (!message) return "";
-  const what = message.photo ? "Photo" : message.document ? message.document.file_name : "";
-  const text = textOf(message).replaceAll("\n", " ").slice(0, 80);
-  return what && text ? `${what}, ${text}` : what || text;
 }

@@ -41,7 +41,7 @@ export class MessageList {
   }
 
   add(message) {
-    const isNew = !this.all().some((known) => known.message_id === message.message_id);
+    const isNew = !this.find(message.message_id);
     if (!message.from_bot) this.stuck = true;
     this.put(message);
     if (isNew && message.from_bot && !this.stuck) this.unseen += 1;
@@ -76,6 +76,26 @@ export class MessageList {
 
   all() {
     return [...this.views.values()].flatMap((view) => view.messages);
+  }
+
+  find(messageId) {
+    return this.all().find((message) => message.message_id === messageId);
+  }
+
+  newest() {
+    return this.all().reduce((one, other) => (other.message_id > (one?.message_id ?? 0) ? other : one), null);
+  }
+
+  /** Scroll to a message and mark it for a moment. */
+  goTo(messageId) {
+    const holds = (view) => view.messages.some((message) => message.message_id === messageId);
+    const view = [...this.views.values()].find(holds);
+    if (!view) return;
+    view.element.scrollIntoView({ block: "center", behavior: "smooth" });
+    view.element.classList.remove("marked");
+    // Reading the layout makes the animation begin anew.
+    void view.element.offsetWidth;
+    view.element.classList.add("marked");
   }
 
   openDay(seconds) {

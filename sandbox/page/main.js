@@ -16,6 +16,7 @@ class App {
     this.users = new Map();
     this.chats = [];
     this.active = null;
+    this.opened = null;
     this.list = new UserList(this);
     this.panes = h("main.panes", {}, h("p.loading", { role: "status" }, "connecting…"));
     this.shade = h("div.shade", { onclick: () => this.closeDrawer() });
@@ -103,7 +104,11 @@ class App {
       if (present !== chat.element) this.panes.insertBefore(chat.element, present ?? null);
     });
     this.panes.classList.toggle("split", this.chats.length > 1);
-    if (!this.chats.includes(this.active)) this.active = this.chats[0];
+    const opened = this.chats.find((chat) => chat.user.id === this.opened);
+    if (opened || !this.chats.includes(this.active)) this.active = opened ?? this.chats[0];
+    // On a phone the focus would bring up the keyboard.
+    if (opened && this.wide) opened.composer.focus();
+    this.opened = null;
     this.readVisible();
   }
 
@@ -119,7 +124,8 @@ class App {
   open(id, beside = false) {
     this.closeDrawer();
     const shown = this.chats.map((chat) => chat.user.id);
-    if (shown.includes(id)) this.chats[shown.indexOf(id)].composer.focus();
+    this.opened = id;
+    if (shown.includes(id)) this.route();
     else if (beside && this.wide) this.go([shown[0], id]);
     else this.go(shown.map((other) => (other === this.active.user.id ? id : other)));
   }
@@ -198,14 +204,19 @@ class App {
 
   /** Look for users from elsewhere, and after the chats that are not on the screen: one every two seconds. */
   async peekInTurn() {
+    let pause = 0;
     for (let turn = 0; ; turn += 1) {
-      await new Promise((resolve) => setTimeout(resolve, PEEK_MS));
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      pause = PEEK_MS;
       const users = await listUsers().catch(() => null);
       if (!users || this.reloading) continue;
       for (const user of users) this.changed(user);
       const hidden = [...this.users.values()].filter((user) => !this.chats.some((chat) => chat.user.id === user.id));
       if (hidden.length === 0) continue;
-      const user = hidden[turn % hidden.length];
+      // Who was never looked at comes first and at once: what a chat holds then counts as read.
+      const fresh = hidden.find((user) => user.seen === null);
+      const user = fresh ?? hidden[turn % hidden.length];
+      if (fresh) pause = 100;
       const messages = await peek(user.id);
       if (messages && !this.chats.some((chat) => chat.user.id === user.id)) this.peeked(user.id, messages);
     }

@@ -7,7 +7,7 @@ const BOX = { width: 380, height: 420, least: 200 };
 const FADE_MS = 280;
 
 export class MessageView {
-  /** `actions` has press(message, button, element) and view(message). */
+  /** `actions` has press(message, button, element), view(message), find(id) and goTo(id). */
   constructor(actions) {
     this.actions = actions;
     this.messages = [];
@@ -17,7 +17,8 @@ export class MessageView {
     this.text = h("div.text", { dir: "auto", hidden: true });
     this.meta = h("div.meta");
     this.buttons = h("div.buttons", { hidden: true });
-    this.bubble = h("div.bubble", {}, this.media, this.documents, this.text, this.meta);
+    this.reply = h("button.reply", { type: "button", hidden: true });
+    this.bubble = h("div.bubble", {}, this.reply, this.media, this.documents, this.text, this.meta);
     this.stack = h("div.stack", {}, this.bubble, this.buttons);
     this.element = h("article.row", { testid: "message" }, this.stack);
   }
@@ -43,6 +44,7 @@ export class MessageView {
     this.element.classList.toggle("out", !first.from_bot);
     this.element.dataset.messageId = String(first.message_id);
     this.element.dataset.from = first.from_bot ? "bot" : "user";
+    this.part("reply", first.reply_to_message_id, () => this.renderReply(first.reply_to_message_id));
     this.part("media", this.messages.filter((message) => message.photo).map(photoKey), () => this.renderMedia());
     this.part("documents", this.messages.map((message) => message.document), () => this.renderDocuments());
     this.part("text", [words.html, textOf(words)], () => {
@@ -57,10 +59,19 @@ export class MessageView {
 
   /** Draw one part again only when what it shows has changed: the rest keeps its place, focus and pictures. */
   part(name, content, draw) {
-    const key = JSON.stringify(content);
+    const key = JSON.stringify(content) ?? "";
     if (this.shown[name] === key) return;
     this.shown[name] = key;
     draw();
+  }
+
+  renderReply(messageId) {
+    const message = messageId && this.actions.find(messageId);
+    this.reply.hidden = !message;
+    if (!message) return;
+    this.reply.dataset.testid = "reply";
+    this.reply.onclick = () => this.actions.goTo(messageId);
+    this.reply.replaceChildren(message.photo ? h("img", { src: message.photo.url, alt: "" }) : "", summary(message));
   }
 
   renderMeta() {
@@ -153,6 +164,14 @@ export class MessageView {
 
 export function textOf(message) {
   return message.text ?? message.caption ?? "";
+}
+
+/** A message in one line. */
+export function summary(message) {
+  if (!message) return "";
+  const what = message.photo ? "Photo" : (message.document?.file_name ?? "");
+  const text = textOf(message).replaceAll("\n", " ").slice(0, 80);
+  return what && text ? `${what}, ${text}` : what || text;
 }
 
 function photoKey(message) {

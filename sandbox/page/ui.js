@@ -84,7 +84,7 @@ export function menu(anchor, items) {
 function place(element, anchor) {
   const { offsetWidth: width, offsetHeight: height } = element;
   const below = anchor.bottom + 6 + height < window.innerHeight;
-  const left = anchor.left + width < window.innerWidth - 8 ? anchor.left : anchor.right - width;
+  const left = anchor.left < window.innerWidth / 2 ? anchor.left : anchor.right - width;
   element.style.top = `${below ? anchor.bottom + 6 : anchor.top - height - 6}px`;
   element.style.left = `${Math.max(8, left)}px`;
 }

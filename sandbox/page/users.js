@@ -1,7 +1,7 @@
 // The left column: who writes to the bot in this sandbox.
 
 import { addUser, ApiError } from "./api.js";
-import { summary } from "./chat.js";
+import { summary } from "./message.js";
 import { avatar, h, icon, iconButton } from "./dom.js";
 import { dialog, menu } from "./ui.js";
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from aiogram.types import (
     InlineKeyboardMarkup,
     InputMediaPhoto,
     Message,
+    ReplyParameters,
 )
 from PIL import Image
 from playwright.async_api import Browser, Locator, Page, Request, ViewportSize, async_playwright, expect
@@ -42,17 +44,6 @@ CHROMIUM_OPTIONS = (
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 375, "height": 720}
 
-DRAG = """([zone, names, type]) => {
-    const files = new DataTransfer();
-    for (const name of names) files.items.add(new File(["bytes of " + name], name, {type}));
-    const chat = document.querySelector("[data-testid=chat]");
-    const send = (target, name) => target.dispatchEvent(
-        new DragEvent(name, {dataTransfer: files, bubbles: true, cancelable: true}));
-    send(chat, "dragenter");
-    const shown = !chat.querySelector("[data-testid=drop]").hidden;
-    send(chat.querySelector(`[data-testid=drop-${zone}]`), "drop");
-    return shown;
-}"""
 PASTE = """(name) => {
     const clipboardData = new DataTransfer();
     clipboardData.items.add(new File(["pixels"], name, {type: "image/png"}));
@@ -252,22 +243,56 @@ async def test_a_refusal_is_said_and_keeps_what_was_picked(page: Page, tmp_path:
     await expect(messages(page)).to_have_count(0)
 
 
-async def test_drop_and_paste_fill_the_tray(page: Page, bot: Bot) -> None:
-    assert await page.evaluate(DRAG, ["file", ["notes.txt"], "text/plain"])
-    await expect(page.get_by_test_id("drop")).to_be_hidden()
-    await page.get_by_test_id("send").click()
-    await expect(messages(page).last.get_by_test_id("document")).to_contain_text("notes.txt")
-    [message] = await take(bot)
-    assert isinstance(message, Message)
-    assert message.document is not None
-    assert message.document.file_name == "notes.txt"
+async def drag(page: Page, zone: str, paths: list[Path]) -> None:
+    """Drag files over the chat, to a zone of the overlay, and let go: real input events of the browser."""
+    devtools = await page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
 
+    async def event(kind: str, target: Locator) -> None:
+        box = await target.bounding_box()
+        assert box is not None
+        place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        await devtools.send("Input.dispatchDragEvent", {"type": kind, **place, "data": data})
+
+    chat, target = page.get_by_test_id("chat"), page.get_by_test_id(f"drop-{zone}")
+    await event("dragEnter", chat)
+    await expect(target).to_be_visible()
+    await event("dragOver", target)
+    await expect(target).to_have_class(re.compile("over"))
+    await event("drop", target)
+    await expect(page.get_by_test_id("drop")).to_be_hidden()
+
+
+async def test_dropped_files_go_as_their_zone_says(page: Page, bot: Bot, pictures: list[Path]) -> None:
+    await drag(page, "file", pictures[:1])
+    await expect(page.get_by_test_id("as-file")).to_have_attribute("aria-pressed", "true")
+    await page.get_by_test_id("send").click()
+    await expect(messages(page).last.get_by_test_id("document")).to_contain_text("red.png")
+    await drag(page, "photo", pictures[1:])
+    await page.get_by_test_id("send").click()
+    await expect(page.get_by_test_id("album").get_by_test_id("photo")).to_have_count(2)
+    received = [message for message in await take(bot) if isinstance(message, Message)]
+    assert [bool(message.photo) for message in received] == [False, True, True]
+
+
+async def test_a_pasted_picture_comes_into_the_tray(page: Page) -> None:
     await page.evaluate(PASTE, "shot.png")
     await expect(page.get_by_test_id("tray-item")).to_contain_text("shot.png")
     await expect(page.get_by_test_id("as-photo")).to_have_attribute("aria-pressed", "true")
-    await page.evaluate(DRAG, ["photo", [f"{n}.png" for n in range(11)], "image/png"])
+
+
+async def test_a_message_takes_ten_files(page: Page, pictures: list[Path]) -> None:
+    await page.get_by_test_id("file-input").set_input_files(pictures * 4)
     await expect(page.get_by_test_id("tray-item")).to_have_count(10)
     await expect(page.get_by_role("alert")).to_contain_text("2 files left out")
+
+
+async def test_a_reply_shows_what_it_answers(page: Page, bot: Bot) -> None:
+    await write(page, "my question")
+    [question] = await take(bot)
+    assert isinstance(question, Message)
+    await bot.send_message(100, "my answer", reply_parameters=ReplyParameters(message_id=question.message_id))
+    await expect(messages(page).last.get_by_test_id("reply")).to_have_text("my question")
 
 
 async def test_a_button_waits_for_the_answer_which_is_a_toast_or_an_alert(page: Page, bot: Bot) -> None:
