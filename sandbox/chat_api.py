@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -79,7 +80,8 @@ class ChatApi:
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         )
-        with self._world.watch(person) as events:
+        # A page that is closed or reloaded leaves in the middle of a line.
+        with contextlib.suppress(ConnectionResetError), self._world.watch(person) as events:
             await response.prepare(request)
             await response.write(b"retry: 500\n\n" + self._snapshot(person, events))
             while not self._closing:
@@ -173,8 +175,13 @@ class ChatApi:
         return web.json_response(self._faults.pending())
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        wanted = (PAGE / (request.match_info["path"] or "index.html")).resolve()
-        if not wanted.is_relative_to(PAGE.resolve()) or not wanted.is_file():
+        try:
+            wanted = (PAGE / (request.match_info["path"] or "index.html")).resolve()
+            found = wanted.is_relative_to(PAGE.resolve()) and wanted.is_file()
+        except (OSError, ValueError):
+            # A name that no file can have.
+            found = False
+        if not found:
             return web.Response(status=404, text="Not found")
         return web.FileResponse(wanted, headers={"Cache-Control": "no-cache"})
 

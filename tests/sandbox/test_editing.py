@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiogram import Bot
@@ -51,7 +52,7 @@ async def test_a_text_is_edited_in_place(bot: Bot, user: SandboxUser) -> None:
 
 async def test_an_edit_that_changes_nothing_is_refused(bot: Bot, user: SandboxUser) -> None:
     sent = await bot.send_message(user.id, "one", reply_markup=KEYBOARD)
-    target = {"chat_id": user.id, "message_id": sent.message_id}
+    target: dict[str, Any] = {"chat_id": user.id, "message_id": sent.message_id}
     with pytest.raises(TelegramBadRequest) as caught:
         await bot.edit_message_text("one", reply_markup=KEYBOARD, **target)
     assert caught.value.message == NOT_MODIFIED
@@ -73,7 +74,7 @@ async def test_the_same_photo_with_the_same_caption_changes_nothing(bot: Bot, us
 
 async def test_a_text_becomes_a_photo_and_the_photo_another(bot: Bot, user: SandboxUser) -> None:
     sent = await bot.send_message(user.id, "working")
-    target = {"chat_id": user.id, "message_id": sent.message_id}
+    target: dict[str, Any] = {"chat_id": user.id, "message_id": sent.message_id}
     first = await bot.edit_message_media(photo(40, "half"), reply_markup=KEYBOARD, **target)
     assert isinstance(first, Message)
     assert (first.text, first.caption, _texts(first)) == (None, "half", ["Go"])
@@ -96,7 +97,7 @@ async def test_a_caption_is_edited_and_the_photo_stays(bot: Bot, user: SandboxUs
     sent = await bot.send_photo(
         user.id, BufferedInputFile(picture(40, 30), "a.jpg"), caption="c", reply_markup=KEYBOARD
     )
-    target = {"chat_id": user.id, "message_id": sent.message_id}
+    target: dict[str, Any] = {"chat_id": user.id, "message_id": sent.message_id}
     edited = await bot.edit_message_caption(caption="d", reply_markup=KEYBOARD, **target)
     assert isinstance(edited, Message)
     assert (edited.caption, edited.photo, _texts(edited)) == ("d", sent.photo, ["Go"])
