@@ -54,7 +54,7 @@ def methods(pusher: WebhookPusher) -> tuple[Method, ...]:
     async def set_webhook(world: World, call: Call) -> object:
         """Loopback only, plain http too; the real server wants public https on port 443, 80, 88 or 8443."""
         url = call.get("url") or ""
-        secret, connections = call.get("secret_token"), call.get("max_connections") or 40
+        secret, connections = call.get("secret_token"), call.parameters.get("max_connections", 40)
         if url and not is_loopback(url):
             raise bad_request("bad webhook: the sandbox pushes only to http(s)://127.0.0.1, localhost or [::1]")
         if secret is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", secret):

@@ -44,13 +44,13 @@ async def test_the_case_of_a_method_does_not_matter(sandbox: Sandbox) -> None:
 async def test_every_way_of_sending_is_read_alike(sandbox: Sandbox, user: SandboxUser, way: str) -> None:
     markup = {"inline_keyboard": [[{"text": "a & b", "callback_data": "x"}]]}
     flat = {"chat_id": str(user.id), "text": "héllo", "reply_markup": json.dumps(markup)}
-    options: dict[str, Any] = {
+    ways: dict[str, dict[str, Any]] = {
         "json": {"json": {"chat_id": user.id, "text": "héllo", "reply_markup": markup}},
         "urlencoded": {"data": flat},
         "multipart": {"data": aiohttp.FormData(flat, default_to_multipart=True)},
         "query": {"params": flat},
-    }[way]
-    status, answer = await call(sandbox, "sendMessage", **options)
+    }
+    status, answer = await call(sandbox, "sendMessage", **ways[way])
     assert status == 200
     assert answer["result"]["text"] == "héllo"
     assert answer["result"]["reply_markup"] == markup

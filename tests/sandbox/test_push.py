@@ -161,6 +161,7 @@ async def test_allowed_updates_filter(bot: Bot, user: SandboxUser, hook: Hook) -
         ({"url": "http://127.0.0.1:99999/hook"}, "bad webhook"),
         ({"url": "http://127.0.0.1/hook", "secret_token": "a b"}, "secret token contains unallowed characters"),
         ({"url": "http://127.0.0.1/hook", "secret_token": "x" * 257}, "secret token contains unallowed characters"),
+        ({"url": "http://127.0.0.1/hook", "max_connections": 0}, "max_connections"),
         ({"url": "http://127.0.0.1/hook", "max_connections": 101}, "max_connections"),
         ({"url": "http://127.0.0.1/hook", "allowed_updates": ["gossip"]}, "'gossip'"),
     ],
