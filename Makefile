@@ -1,24 +1,28 @@
+# `make run` starts the bot, or the sandbox where no BOT_TOKEN is set; `make test` runs all tests. Both set themselves up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench weights clean
 
 run: $(VENV)/run.stamp
-	$(BIN)/python scripts/run.py
+	$(BIN)/python main.py
 
 test: $(VENV)/dev.stamp
-	[ ! -f scripts/ensure_chromium.sh ] || sh scripts/ensure_chromium.sh
+	sh scripts/ensure_chromium.sh
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(wildcard *.py) handlers keyboards ml_models processing sandbox
+	$(BIN)/mypy $(wildcard *.py) handlers keyboards locales ml_models processing reporting sandbox
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.ack
 	$(BIN)/python -m benchmarks.gatys
+
+weights: $(VENV)/run.stamp
+	$(BIN)/python main.py weights vgg19
 
 clean:
 	rm -rf $(VENV)
@@ -28,8 +32,9 @@ $(VENV)/bin/python:
 
 $(VENV)/run.stamp: requirements.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python main.py weights vgg19 || echo "Without VGG19 the packaged encoder paints; 'make weights' tries again."
 	touch $@
 
 $(VENV)/dev.stamp: requirements.txt requirements-dev.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	touch $@ $(VENV)/run.stamp
+	touch $@

@@ -11,13 +11,14 @@ from PIL import Image
 
 from processing.job import Status
 from sandbox.server import SandboxUser
-from tests.handlers.conftest import Message, Stage, after, buttons, has_button, is_result, picture, says, words
+from tests.chat import Message, Stage, after, buttons, has_button, is_result, picture, says, words
 from tests.toy_algorithm import Behaviour
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def job_id_of(message: Message) -> int:
+    """Return the job's number from the buttons under a message as it was when the test met it."""
     return int(buttons(message)[0].rsplit(":", 1)[1])
 
 
@@ -103,15 +104,21 @@ async def test_the_swap_while_gathering_exchanges_the_two(stage: Stage) -> None:
 async def test_the_swap_of_a_job_stops_it_and_orders_it_the_other_way_round(stage: Stage) -> None:
     stage.behave(Behaviour.HANG)
     user = await stage.person()
-    await user.send_photo(picture(40, 80))
-    await user.wait_for(says("Now send"))
-    await user.send_photo(picture(80, 40))
-    accepted = await user.wait_for(says("Accepted"))
-    stage.behave(Behaviour.PAINT)
-    await user.press(accepted, "⇄ Swap photo and style")
-    assert "512×256" in words(await user.wait_for(is_result))
+    accepted = await order(user)
+    for _ in range(2):
+        await user.press(accepted, "⇄ Swap photo and style")
+    again = await user.wait_for(after(accepted, says("Accepted")))
     stopped = await user.wait_for(says("stopped"))
+    assert stopped["message_id"] == accepted["message_id"]
     assert buttons(stopped) == []
+    jobs = [await stage.service.store.get(job_id_of(message)) for message in (accepted, again)]
+    assert jobs[0].status is Status.CANCELLED
+    assert jobs[1].order.content == jobs[0].order.styles[0].picture
+    assert jobs[1].order.styles[0].picture == jobs[0].order.content
+    # Pressed twice, ordered once.
+    assert [job.id for job in await stage.service.store.active_jobs(user.id)] == [jobs[1].id]
+    await user.press(again, "✖ Cancel")
+    await user.wait_for(after(accepted, says("The painting is stopped")))
 
 
 async def test_progress_is_shown_with_a_preview_in_the_same_message(stage: Stage) -> None:
@@ -240,7 +247,9 @@ async def test_nobody_stops_or_gets_what_is_not_theirs(stage: Stage) -> None:
     assert (await stage.service.store.get(job_id)).status is Status.DELIVERED
 
 
-@pytest.mark.parametrize("data", ["nonsense", "mode:gone", "job:cancel:999999", "draft:swap:1", "draft:cancel:1", "menu:x"])
+@pytest.mark.parametrize(
+    "data", ["nonsense", "mode:gone", "job:cancel:999999", "draft:swap:1", "draft:cancel:1", "menu:x"]
+)
 async def test_an_unknown_button_of_an_old_message_gets_a_sentence(stage: Stage, data: str) -> None:
     user = await stage.person()
     query = await user.press_raw(user.messages[1]["message_id"], data)

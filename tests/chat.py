@@ -1,23 +1,17 @@
-"""The dialogue's tests share one bot, with a toy mode that paints at once or as slowly as the test wants."""
+"""What the dialogue's tests have in common: the stage that they play on, and words for messages."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
-import pytest_asyncio
 from PIL import Image
 
-from ml_models import registry
 from sandbox.server import Sandbox, SandboxUser
 from service import Service
-from tests import toy_algorithm
-from tests.bots import ADMIN_ID, bot_in
-from tests.toy_algorithm import TOY, Behaviour
+from tests.toy_algorithm import Behaviour
 
 Message = dict[str, Any]
 
@@ -38,39 +32,6 @@ class Stage:
         await user.press(menu, "mode:toy")
         await user.wait_for(says("Toy"))
         return user
-
-
-@pytest.fixture(scope="module")
-def behave(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Behaviour], None]]:
-    file = tmp_path_factory.mktemp("toy") / "behaviour"
-
-    def set_behaviour(behaviour: Behaviour) -> None:
-        file.write_text(behaviour.name)
-
-    set_behaviour(Behaviour.PAINT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(toy_algorithm.BEHAVIOUR_FILE, str(file))
-        patch.setitem(registry.ALGORITHMS, TOY.key, TOY)
-        yield set_behaviour
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_stage(
-    behave: Callable[[Behaviour], None], tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
-    async with Sandbox() as sandbox:
-        sandbox.user(ADMIN_ID, first_name="Admin")
-        await sandbox.user(ADMIN_ID).send_text("/start")
-        data_dir: Path = tmp_path_factory.mktemp("data")
-        limits = {"queue_limit": 4, "user_queue_limit": 2, "job_timeout_s": 20, "max_image_megapixels": 20}
-        async with bot_in(sandbox, data_dir, admin_id=ADMIN_ID, **limits) as service:
-            yield Stage(sandbox, service, behave)
-
-
-@pytest.fixture
-def stage(shared_stage: Stage) -> Stage:
-    shared_stage.behave(Behaviour.PAINT)
-    return shared_stage
 
 
 def picture(width: int = 90, height: int = 60, form: str = "JPEG") -> bytes:

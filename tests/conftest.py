@@ -1,0 +1,50 @@
+"""One bot a module, with a toy mode that paints at once or as slowly as the test wants."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from ml_models import registry
+from sandbox.server import Sandbox
+from tests import toy_algorithm
+from tests.bots import ADMIN_ID, bot_in
+from tests.chat import Stage, has_button
+from tests.toy_algorithm import TOY, Behaviour
+
+
+@pytest.fixture(scope="module")
+def behave(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Behaviour], None]]:
+    file = tmp_path_factory.mktemp("toy") / "behaviour"
+
+    def set_behaviour(behaviour: Behaviour) -> None:
+        file.write_text(behaviour.name)
+
+    set_behaviour(Behaviour.PAINT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(toy_algorithm.BEHAVIOUR_FILE, str(file))
+        patch.setitem(registry.ALGORITHMS, TOY.key, TOY)
+        yield set_behaviour
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_stage(
+    behave: Callable[[Behaviour], None], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    async with Sandbox() as sandbox:
+        sandbox.user(ADMIN_ID, first_name="Admin")
+        await sandbox.user(ADMIN_ID).send_text("/start")
+        data_dir: Path = tmp_path_factory.mktemp("data")
+        limits = {"queue_limit": 4, "user_queue_limit": 2, "job_timeout_s": 20, "max_image_megapixels": 20}
+        async with bot_in(sandbox, data_dir, admin_id=ADMIN_ID, **limits) as service:
+            await sandbox.user(ADMIN_ID).wait_for(has_button("menu:help"))
+            yield Stage(sandbox, service, behave)
+
+
+@pytest.fixture
+def stage(shared_stage: Stage) -> Stage:
+    shared_stage.behave(Behaviour.PAINT)
+    return shared_stage

@@ -1,0 +1,231 @@
+"""The bot as a process of its own, killed and started again: nothing is lost, nothing comes twice, nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from main import free_port
+from processing.job import Status
+from processing.store import Store
+from sandbox.server import Sandbox, SandboxUser
+from tests.chat import Message, has_button, is_result, picture, says, words
+from tests.toy_algorithm import BEHAVIOUR_FILE, Behaviour
+
+ROOT = Path(__file__).parents[1]
+START_TIMEOUT_S = 30.0
+
+
+class BotProcess:
+    """One `serve`, and the processes it has started."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.log = b""
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    async def end(self, number: signal.Signals) -> int:
+        """Send the signal and return the exit code; no process of the family may be left soon after."""
+        family = self.family()
+        assert family, "the bot has no workers"
+        self.process.send_signal(number)
+        async with asyncio.timeout(20):
+            self.log = (await self.process.communicate())[0]
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, 5)
+        assert not alive, f"left behind: {alive}"
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+
+class Home:
+    """A sandbox, and the folder that a bot keeps over its restarts."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self.sandbox = sandbox
+        self.folder = folder
+        self.behaviour = folder / "behaviour"
+        self.behave(Behaviour.PAINT)
+
+    def behave(self, behaviour: Behaviour) -> None:
+        self.behaviour.write_text(behaviour.name)
+
+    @asynccontextmanager
+    async def bot(self, **settings: str) -> AsyncIterator[BotProcess]:
+        port = free_port("127.0.0.1")
+        given = {
+            "BOT_TOKEN": self.sandbox.token,
+            "TELEGRAM_API_URL": self.sandbox.url,
+            "WEBHOOK_URL": f"http://127.0.0.1:{port}/webhook",
+            "PORT": str(port),
+            "DATA_DIR": str(self.folder / "data"),
+            "POOL_SIZE": "2",
+            "LOG_FORMAT": "json",
+            BEHAVIOUR_FILE: str(self.behaviour),
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.toy_bot",
+            cwd=ROOT, env=os.environ | given | settings,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        bot = BotProcess(process)
+        seen = len(self.sandbox.requests)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while not any(call.method == "setWebhook" for call in list(self.sandbox.requests)[seen:]):
+                    assert process.returncode is None, (await process.communicate())[0].decode()
+                    await asyncio.sleep(0.05)
+            yield bot
+        finally:
+            if process.returncode is None:
+                await bot.end(signal.SIGKILL)
+
+    async def order(self, user: SandboxUser) -> Message:
+        await user.send_text("/start")
+        await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
+        await user.wait_for(says("Send the photo"))
+        await user.send_photo(picture())
+        await user.wait_for(says("Now send"))
+        await user.send_photo(picture())
+        return await user.wait_for(says("Accepted"))
+
+    async def statuses(self) -> list[Status]:
+        """Return the jobs' states, from the database that the stopped bot left."""
+        store = Store(f"sqlite:///{self.folder / 'data' / 'bot.sqlite3'}")
+        await store.open()
+        try:
+            return [status for status, count in (await store.counts()).items() for _ in range(count)]
+        finally:
+            await store.close()
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[Home]:
+    async with Sandbox() as sandbox:
+        yield Home(sandbox, tmp_path)
+
+
+def results(user: SandboxUser) -> list[dict[str, Any]]:
+    return [message for message in user.messages if is_result(message)]
+
+
+async def begun(user: SandboxUser) -> None:
+    await user.wait_for(lambda message: "▱" in words(message) or "▰" in words(message))
+
+
+async def test_a_bot_killed_in_mid_job_delivers_it_once_after_the_restart(home: Home) -> None:
+    home.behave(Behaviour.SLOW)
+    users = [home.sandbox.user() for _ in range(3)]
+    async with home.bot() as bot:
+        for user in users:
+            await home.order(user)
+        await begun(users[0])
+        await bot.end(signal.SIGKILL)
+    assert not any(results(user) for user in users)
+    home.behave(Behaviour.PAINT)
+    async with home.bot() as bot:
+        for user in users:
+            await user.wait_for(is_result)
+        await asyncio.sleep(1)
+        assert await bot.end(signal.SIGTERM) == 0
+    assert [len(results(user)) for user in users] == [1, 1, 1]
+    assert not [message for user in users for message in user.messages if has_button("job:cancel")(message)]
+    assert await home.statuses() == [Status.DELIVERED] * 3
+
+
+async def test_a_bot_asked_to_stop_gives_its_jobs_back_and_goes_at_once(home: Home) -> None:
+    home.behave(Behaviour.HANG)
+    user = home.sandbox.user()
+    async with home.bot() as bot:
+        await home.order(user)
+        await asyncio.sleep(0.5)
+        assert await bot.end(signal.SIGTERM) == 0
+    assert home.sandbox.token.encode() not in bot.log
+    assert await home.statuses() == [Status.QUEUED]
+    home.behave(Behaviour.PAINT)
+    async with home.bot():
+        await user.wait_for(is_result)
+
+
+async def test_pictures_gathered_before_a_kill_are_still_there_after_it(home: Home) -> None:
+    user, album = home.sandbox.user(), home.sandbox.user()
+    async with home.bot() as bot:
+        for each in (user, album):
+            await each.send_text("/start")
+            await each.press(await each.wait_for(has_button("mode:toy")), "mode:toy")
+            await each.wait_for(says("Send the photo"))
+        await user.send_photo(picture())
+        await user.wait_for(says("Now send"))
+        await album.send_album([picture(80, 40), picture()])
+        async with asyncio.timeout(5):
+            while home.sandbox.pending_updates:
+                await asyncio.sleep(0.01)
+        await bot.end(signal.SIGKILL)
+    async with home.bot():
+        assert "512×256" in words(await album.wait_for(is_result))
+        await user.send_photo(picture())
+        await user.wait_for(is_result)
+
+
+async def test_a_worker_killed_in_mid_job_costs_one_try_and_its_neighbour_nothing(home: Home) -> None:
+    home.behave(Behaviour.SLOW)
+    users = [home.sandbox.user() for _ in range(2)]
+    async with home.bot() as bot:
+        for user in users:
+            await home.order(user)
+        await begun(users[1])
+        workers = [each for each in bot.family() if not each.children()]
+        busiest = max(workers, key=lambda each: each.create_time())
+        busiest.send_signal(signal.SIGKILL)
+        for user in users:
+            await user.wait_for(is_result)
+        await asyncio.sleep(0.5)
+        assert [len(results(user)) for user in users] == [1, 1]
+        assert await bot.end(signal.SIGTERM) == 0
+    assert b"worker_lost" in bot.log
+    assert await home.statuses() == [Status.DELIVERED] * 2
+
+
+async def test_a_worker_that_dies_again_fails_its_job_in_words(home: Home) -> None:
+    home.behave(Behaviour.KILL)
+    user = home.sandbox.user()
+    async with home.bot():
+        await home.order(user)
+        await user.wait_for(says("interrupted twice"))
+
+
+async def test_a_hanging_worker_is_stopped_at_its_timeout_and_its_neighbour_goes_on(home: Home) -> None:
+    stuck, other = home.sandbox.user(), home.sandbox.user()
+    async with home.bot(JOB_TIMEOUT_S="3") as bot:
+        home.behave(Behaviour.HANG)
+        await home.order(stuck)
+        await asyncio.sleep(1)
+        home.behave(Behaviour.SLOW)
+        await home.order(other)
+        await other.wait_for(is_result)
+        await stuck.wait_for(says("took longer than 3"))
+        home.behave(Behaviour.PAINT)
+        await stuck.send_photo(picture())
+        await stuck.wait_for(lambda message: words(message).count("Now send") == 1 and message["message_id"] > 10)
+        await stuck.send_photo(picture())
+        await stuck.wait_for(is_result)
+        await bot.end(signal.SIGTERM)
+    assert [len(results(user)) for user in (stuck, other)] == [1, 1]
+
+
+async def test_a_worker_that_eats_its_memory_is_stopped_and_told_in_words(home: Home) -> None:
+    home.behave(Behaviour.EAT)
+    user = home.sandbox.user()
+    async with home.bot(WORKER_MEMORY_MB="700"):
+        await home.order(user)
+        await user.wait_for(says("not enough memory", "700 MB"), 30)

@@ -1,0 +1,179 @@
+"""One bot in the test's process: who gets in, what a bad day at Telegram's does, long polling."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from processing.job import Status
+from processing.store import Store, StoreError
+from sandbox.server import Sandbox, SandboxUser
+from tests.bots import ADMIN_ID, bot_in
+from tests.chat import Stage, after, has_button, is_result, picture, says, words
+from tests.toy_algorithm import Behaviour
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+UPDATE = {
+    "update_id": 999_999,
+    "message": {
+        "message_id": 1,
+        "date": 0,
+        "chat": {"id": 100, "type": "private"},
+        "from": {"id": 100, "is_bot": False, "first_name": "Eve"},
+        "text": "/start",
+    },
+}
+
+
+@pytest.mark.parametrize("secret", [None, "", "wrong", "пароль"])
+async def test_without_the_secret_nobody_gets_in(stage: Stage, secret: str | None) -> None:
+    sent = len(stage.sandbox.requests)
+    headers = {} if secret is None else {"X-Telegram-Bot-Api-Secret-Token": secret}
+    url = str(stage.service.url)
+    async with aiohttp.ClientSession() as session, session.post(url, json=UPDATE, headers=headers) as response:
+        assert response.status == 401
+    await asyncio.sleep(0.1)
+    assert len(stage.sandbox.requests) == sent
+    assert not await stage.service.store.update_seen(999_999)
+
+
+async def order(user: SandboxUser) -> None:
+    first = await user.send_photo(picture())
+    await user.wait_for(after(first, says("Now send")))
+    await user.send_photo(picture())
+    await user.wait_for(after(first, says("Accepted")))
+
+
+def count(user: SandboxUser, condition: Any) -> int:
+    return sum(map(condition, user.messages))
+
+
+async def test_an_update_that_comes_three_times_is_dealt_with_once(stage: Stage) -> None:
+    user = await stage.person()
+    stage.sandbox.faults.duplicate(2, copies=3)
+    await order(user)
+    await user.wait_for(is_result)
+    await asyncio.sleep(0.5)
+    assert (count(user, says("Now send")), count(user, is_result)) == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["flood", "error", "bad_gateway", "drop"])
+async def test_trouble_on_the_way_to_the_user_is_waited_out(stage: Stage, kind: str) -> None:
+    user = await stage.person()
+    await order(user)
+    await user.wait_for(is_result)
+    stage.sandbox.faults.add(kind, "sendMessage", 1, 1)
+    stage.sandbox.faults.add(kind, "sendPhoto", 2, 1)
+    await order(user)
+    await user.wait_for(lambda message: is_result(message) and count(user, is_result) == 2, 20)
+
+
+async def test_trouble_with_a_download_is_waited_out_too(stage: Stage) -> None:
+    user = await stage.person()
+    stage.sandbox.faults.bad_gateway("getFile", 2)
+    await order(user)
+    await user.wait_for(is_result, 20)
+
+
+async def test_a_user_who_blocks_the_bot_ends_the_job_quietly(stage: Stage) -> None:
+    stage.behave(Behaviour.SLOW)
+    user = await stage.person()
+    await order(user)
+    await user.block()
+    [job] = await stage.service.store.active_jobs(user.id)
+    notices = len(stage.sandbox.user(ADMIN_ID).messages)
+    async with asyncio.timeout(10):
+        while (await stage.service.store.get(job.id)).status is not Status.DELIVERED:
+            await asyncio.sleep(0.1)
+    assert len(stage.sandbox.user(ADMIN_ID).messages) == notices
+
+
+async def test_an_update_that_cannot_be_stored_is_not_acknowledged_and_comes_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await stage.person()
+    failures = 2
+    real = Store.set_dialogue
+
+    async def failing(self: Store, *given: Any) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreError("the disk is full")
+        await real(self, *given)
+
+    monkeypatch.setattr(Store, "set_dialogue", failing)
+    sent = await user.send_photo(picture())
+    await user.wait_for(after(sent, says("Now send")))
+    assert failures == 0
+    assert stage.sandbox.pushes.redeliveries >= 2
+    await stage.sandbox.user(ADMIN_ID).wait_for(says("the disk is full"))
+
+
+async def test_a_handler_that_fails_tells_user_and_admin_and_harms_no_other_update(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> str:
+        raise LookupError("broken on purpose")
+
+    monkeypatch.setattr("handlers.user.commands.help_text", broken)
+    user = await stage.person()
+    await user.send_text("/help")
+    await user.wait_for(says("Something went wrong on my side"))
+    await stage.sandbox.user(ADMIN_ID).wait_for(says("broken on purpose", "update"))
+    await order(user)
+    await user.wait_for(is_result)
+
+
+async def test_the_bot_answers_while_every_worker_is_busy(stage: Stage) -> None:
+    stage.behave(Behaviour.SPIN)
+    user = await stage.person()
+    await order(user)
+    for _ in range(20):
+        sent = await user.send_text("/help")
+        await user.wait_for(after(sent, says("How it works")), 2)
+    await user.send_text("/cancel")
+    await user.wait_for(says("The painting is stopped"))
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_long_polling_plays_the_same_dialogue(tmp_path: Path, behave: Any) -> None:
+    behave(Behaviour.PAINT)
+    async with Sandbox() as sandbox, bot_in(sandbox, tmp_path, webhook_url=None) as service:
+        assert service.url is None
+        user = sandbox.user()
+        sandbox.faults.bad_gateway("getUpdates", 1)
+        await user.send_text("/start")
+        await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
+        await user.wait_for(says("Send the photo"))
+        await user.send_album([picture(), picture()])
+        await user.wait_for(is_result)
+        assert sandbox.pending_updates == 0
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_the_token_is_in_no_log_not_even_when_a_download_fails(
+    tmp_path: Path,
+    behave: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    behave(Behaviour.PAINT)
+    with caplog.at_level(logging.DEBUG):
+        async with Sandbox() as sandbox, bot_in(sandbox, tmp_path, admin_id=ADMIN_ID):
+            sandbox.user(ADMIN_ID)
+            await sandbox.user(ADMIN_ID).send_text("/start")
+            user = sandbox.user()
+            sent = await user.send_document(picture(), "x.jpg", "image/jpeg")
+            await user.wait_for(says("Now send"))
+            sandbox.faults.error("getFile", 50)
+            await user.send_document(picture(), "x.jpg", "image/jpeg")
+            await user.wait_for(after(sent, says("could not fetch the picture")), 30)
+            sandbox.faults.clear()
+            told = " ".join(words(message) for person in (user, sandbox.user(ADMIN_ID)) for message in person.messages)
+    assert sandbox.token not in caplog.text + told
