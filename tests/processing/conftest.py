@@ -16,13 +16,13 @@ NewJobs = Callable[..., NewJob]
 async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
     """Wait for a condition that nothing announces."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.01)
 
 
 async def in_state(store: Store, job_id: int, status: Status, within_s: float = 20.0) -> None:
     async with asyncio.timeout(within_s):
-        while (await store.get(job_id)).status is not status:  # noqa: ASYNC110
+        while (await store.get(job_id)).status is not status:
             await asyncio.sleep(0.01)
 
 

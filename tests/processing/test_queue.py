@@ -48,11 +48,11 @@ class FakeRunner:
     async def finish(self, job: Job) -> None:
         current = await self.store.get(job.id)
         await self.may_tell.wait()
-        self.told.append(job.id)
         if current.status is Status.PAINTED:
             await self.store.mark_delivered(job.id)
         elif current.status is Status.FAILED:
             await self.store.mark_told(job.id)
+        self.told.append(job.id)
 
     def stop(self) -> None:
         self.stopped = True
