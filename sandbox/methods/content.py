@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sandbox.body import Upload
 from sandbox.entities import check_entities, parse_html, trimmed, utf16_length
 from sandbox.errors import bad_request
 from sandbox.files import StoredFile
@@ -121,13 +122,8 @@ async def read_document(world: World, call: Call, reference: str) -> StoredFile:
     return await world.files.add_document(upload.data, upload.file_name, upload.mime_type)
 
 
-def _upload(call: Call, reference: str) -> Any:
-    if not reference.startswith("attach://"):
-        return None
-    upload = call.uploads.get(reference.removeprefix("attach://"))
-    if upload is None:
-        raise bad_request("wrong file identifier/HTTP URL specified")
-    return upload
+def _upload(call: Call, reference: str) -> Upload | None:
+    return call.uploads.get(reference.removeprefix("attach://")) if reference.startswith("attach://") else None
 
 
 def _known(world: World, reference: str, kind: str) -> StoredFile:

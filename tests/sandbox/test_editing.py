@@ -129,7 +129,9 @@ async def test_a_message_of_one_chat_is_not_there_in_another(sandbox: Sandbox, b
 async def test_a_message_of_an_album_keeps_its_kind(bot: Bot, user: SandboxUser) -> None:
     first, _ = await bot.send_media_group(user.id, [photo(), photo()])
     document = InputMediaDocument(media=BufferedInputFile(b"text", "a.txt"))
-    with pytest.raises(TelegramBadRequest, match="message can't be edited"):
+    with pytest.raises(TelegramBadRequest, match="messages of an album have no keyboard"):
+        await bot.edit_message_reply_markup(chat_id=user.id, message_id=first.message_id, reply_markup=KEYBOARD)
+    with pytest.raises(TelegramBadRequest, match="the type of a message in an album"):
         await bot.edit_message_media(document, chat_id=user.id, message_id=first.message_id)
     edited = await bot.edit_message_media(photo(50), chat_id=user.id, message_id=first.message_id)
     assert isinstance(edited, Message)
@@ -180,6 +182,8 @@ async def test_the_answer_is_at_most_200_characters(bot: Bot, user: SandboxUser)
     query = await user.press(sent.message_id, "go")
     with pytest.raises(TelegramBadRequest, match="MESSAGE_TOO_LONG"):
         await bot.answer_callback_query(query, "x" * 201)
+    with pytest.raises(TelegramBadRequest, match="URL_INVALID"):
+        await bot.answer_callback_query(query, url="https://a.org")
     assert await bot.answer_callback_query(query, "x" * 200)
 
 

@@ -135,6 +135,12 @@ async def test_a_malformed_body_is_a_bad_request(sandbox: Sandbox, body: Any) ->
     assert (status, answer["ok"]) == (400, False)
 
 
+async def test_a_part_without_a_name_is_a_bad_request(sandbox: Sandbox) -> None:
+    body = b"--x\r\nContent-Type: text/plain\r\n\r\nhello\r\n--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert "a part has no name" in await refusal(sandbox, "getMe", data=body, headers=headers)
+
+
 async def test_a_body_over_60_mb_is_too_large(sandbox: Sandbox, user: SandboxUser) -> None:
     form = aiohttp.FormData({"chat_id": str(user.id)})
     form.add_field("document", io.BytesIO(b"0" * (61 * 1024 * 1024)), filename="a.bin")

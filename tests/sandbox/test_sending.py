@@ -13,6 +13,7 @@ from aiogram.types import (
     ForceReply,
     InputMediaDocument,
     InputMediaPhoto,
+    InputMediaVideo,
     LinkPreviewOptions,
     ReplyParameters,
     URLInputFile,
@@ -110,9 +111,11 @@ async def test_what_is_no_photo(bot: Bot, user: SandboxUser, data: bytes, proble
 
 
 async def test_an_empty_file_is_refused(sandbox: Sandbox, user: SandboxUser) -> None:
-    form = aiohttp.FormData({"chat_id": str(user.id)})
-    form.add_field("document", b"", filename="a.bin")
-    assert await refusal(sandbox, "sendDocument", data=form) == "Bad Request: file must be non-empty"
+    for kind in ("document", "photo"):
+        form = aiohttp.FormData({"chat_id": str(user.id)})
+        form.add_field(kind, b"", filename="a.jpg")
+        method = f"send{kind.title()}"
+        assert await refusal(sandbox, method, data=form) == "Bad Request: file must be non-empty"
 
 
 async def test_a_document_is_kept_byte_for_byte(bot: Bot, user: SandboxUser) -> None:
@@ -183,6 +186,8 @@ async def test_what_is_no_album(bot: Bot, user: SandboxUser) -> None:
             await bot.send_media_group(user.id, [photo() for _ in range(count)])
     with pytest.raises(TelegramBadRequest, match="can't be mixed"):
         await bot.send_media_group(user.id, [photo(), InputMediaDocument(media=upload(b"text", "a.txt"))])
+    with pytest.raises(TelegramBadRequest, match="only media of type photo and document"):
+        await bot.send_media_group(user.id, [InputMediaVideo(media="x"), InputMediaVideo(media="x")])
     with pytest.raises(TelegramBadRequest, match="IMAGE_PROCESS_FAILED"):
         await bot.send_media_group(user.id, [photo(), InputMediaPhoto(media=upload(b"junk"))])
     assert len(user.messages) == 1
@@ -194,6 +199,8 @@ async def test_replies_are_checked(bot: Bot, user: SandboxUser) -> None:
     assert reply.reply_to_message.text == "/start"
     with pytest.raises(TelegramBadRequest, match="message to be replied not found"):
         await bot.send_message(user.id, "x", reply_parameters=ReplyParameters(message_id=77))
+    with pytest.raises(TelegramBadRequest, match="chat not found"):
+        await bot.send_message(user.id, "x", reply_parameters=ReplyParameters(message_id=1, chat_id=7))
     lenient = ReplyParameters(message_id=77, allow_sending_without_reply=True)
     assert (await bot.send_message(user.id, "x", reply_parameters=lenient)).reply_to_message is None
     with pytest.raises(TelegramBadRequest, match="QUOTE_TEXT_INVALID"):
