@@ -51,7 +51,7 @@ export class Chat {
       this.composer.element,
       this.unblock,
     );
-    acceptDrops(this.element, (files, kind) => this.composer.add(files, kind));
+    acceptDrops(this.element, (files, kind) => !this.user.blocked && this.composer.add(files, kind));
     this.showBlocked();
     this.showStatus();
     this.stop = follow(user.id, {
