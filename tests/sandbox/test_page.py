@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -25,22 +23,13 @@ from aiogram.types import (
     ReplyParameters,
 )
 from PIL import Image
-from playwright.async_api import Browser, Locator, Page, Request, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, Request, ViewportSize, expect
 
 from sandbox.server import Sandbox
+from tests.browsers import chromium
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM_OPTIONS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 375, "height": 720}
 
@@ -76,18 +65,8 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    chromium = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if chromium is None and os.environ.get("SKIP_BROWSER") == "1":
-        pytest.skip("SKIP_BROWSER=1 and there is no Chromium")
-    if chromium is None:
-        pytest.fail(
-            "There is no Chromium for the tests of the chat page: run `sh scripts/ensure_chromium.sh` or "
-            "`apt-get install chromium`, or set SKIP_BROWSER=1 to go without these tests."
-        )
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=[*CHROMIUM_OPTIONS])
+    async with chromium() as browser:
         yield browser
-        await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
