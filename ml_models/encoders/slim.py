@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ml_models.losses import embedded_gram_matrix
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -89,11 +91,16 @@ class SlimEncoder(nn.Module):
 
     def embed(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the approximated teacher's features, scaled to a root mean square of one a layer."""
-        return {tap: nn.functional.relu(self.embeddings[tap](feature)) for tap, feature in features.items()}
+        return {tap: self.comparable(tap, feature) for tap, feature in features.items()}
 
-    def teacher_features(self, image: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
-        """Return {tap: (B, 64..512, H / 2**k, W / 2**k)}: what the teacher would give for the image, approximately."""
-        return self.embed(self(image, taps))
+    def comparable(self, tap: str, feature: Tensor) -> Tensor:
+        """Return what a content loss compares: the approximated teacher's feature, (B, 64..512, H, W)."""
+        return nn.functional.relu(self.embeddings[tap](feature))
+
+    def gram(self, tap: str, feature: Tensor) -> Tensor:
+        """Return the Gram matrix (64..512, 64..512) of the approximated teacher's feature."""
+        embedding = self.embeddings[tap]
+        return embedded_gram_matrix(feature, embedding.weight[:, :, 0, 0], embedding.bias)  # type: ignore[arg-type, index]
 
     def to_channels_last(self) -> SlimEncoder:
         """Return the encoder frozen, in the memory format that is fastest on a CPU."""

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, max_pool2d, relu
 
+from ml_models.losses import gram_matrix
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -50,3 +52,11 @@ class VGG19First11Layers(nn.Module):
                     break
             hidden = relu(convolved)
         return features
+
+    def comparable(self, tap: str, feature: Tensor) -> Tensor:
+        """Return what a content loss compares: the feature itself."""
+        return feature
+
+    def gram(self, tap: str, feature: Tensor) -> Tensor:
+        """Return the Gram matrix (C, C) of the feature."""
+        return gram_matrix(feature)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,6 @@ from ml_models.nst_gatys.custom_layers import ContentLoss, StyleLoss
 from ml_models.nst_gatys.settings import GatysSettings
 
 Encoder = SlimEncoder | VGG19First11Layers
-Features = Callable[[Tensor, Sequence[str]], dict[str, Tensor]]
 
 
 class StyleTransferModel(nn.Module):
@@ -22,14 +21,14 @@ class StyleTransferModel(nn.Module):
 
     def __init__(
         self,
-        features: Features,
+        encoder: Encoder,
         content_losses: dict[str, nn.Module],
         style_losses: dict[str, nn.Module],
         settings: GatysSettings,
         strength: float,
     ) -> None:
         super().__init__()
-        self.features = features
+        self.encoder = encoder
         self.content_losses = nn.ModuleDict(content_losses)
         self.style_losses = nn.ModuleDict(style_losses)
         self.settings = settings
@@ -37,14 +36,14 @@ class StyleTransferModel(nn.Module):
         self.taps = [*dict.fromkeys([*style_losses, *content_losses])]
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        features = self.features(image.contiguous(memory_format=torch.channels_last), self.taps)
+        features = self.encoder(image.contiguous(memory_format=torch.channels_last), self.taps)
         settings = self.settings
         content = image.new_zeros(())
         for tap, loss in self.content_losses.items():
-            content = content + settings.content_layers[tap] * loss(features[tap])
+            content = content + settings.content_layers[tap] * loss(self.encoder.comparable(tap, features[tap]))
         style = image.new_zeros(())
         for tap, loss in self.style_losses.items():
-            style = style + settings.style_layers[tap] * loss(features[tap])
+            style = style + settings.style_layers[tap] * loss(self.encoder.gram(tap, features[tap]))
         outside = (image - image.clamp(0, 1)).square().mean()
         total = settings.content_weight * content + self.style_weight * style + settings.range_weight * outside
         if settings.total_variation_weight:
@@ -69,15 +68,21 @@ def build_style_transfer_model(
         strength: 0.0..1.0; the style's weight grows with its square.
     """
     # The slim encoder is compared with the style in its teacher's space, and there in relative terms.
-    slim = isinstance(encoder, SlimEncoder)
-    features: Features = encoder.teacher_features if isinstance(encoder, SlimEncoder) else encoder
-    content_features = features(content.contiguous(memory_format=torch.channels_last), list(settings.content_layers))
-    style_features = [features(style, list(settings.style_layers)) for style in styles]
+    relative = isinstance(encoder, SlimEncoder)
+
+    def features(image: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
+        return encoder(image.contiguous(memory_format=torch.channels_last), taps)  # type: ignore[no-any-return]
+
     content_losses: dict[str, nn.Module] = {
-        tap: ContentLoss(content_features[tap], relative=slim) for tap in settings.content_layers
+        tap: ContentLoss(encoder.comparable(tap, feature), relative=relative)
+        for tap, feature in features(content, list(settings.content_layers)).items()
     }
+    # One style after another, and of each only the Gram matrices are kept.
+    grams = [
+        {tap: encoder.gram(tap, feature) for tap, feature in features(style, list(settings.style_layers)).items()}
+        for style in styles
+    ]
     style_losses: dict[str, nn.Module] = {
-        tap: StyleLoss([each[tap] for each in style_features], list(weights), relative=slim)
-        for tap in settings.style_layers
+        tap: StyleLoss([each[tap] for each in grams], list(weights), relative=relative) for tap in settings.style_layers
     }
-    return StyleTransferModel(features, content_losses, style_losses, settings, strength)
+    return StyleTransferModel(encoder, content_losses, style_losses, settings, strength)

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from ml_models.losses import gram_matrix
-
 
 class ContentLoss(nn.Module):
     """Mean squared error against the photo's feature (B, C, H, W). Does not include Gatys's factor 1/2.
@@ -29,7 +27,7 @@ class ContentLoss(nn.Module):
 
 
 class StyleLoss(nn.Module):
-    """Mean squared error of Gram matrices against the weighted mean of the styles'.
+    """Mean squared error of a Gram matrix (C, C) against the weighted mean of the styles'.
 
     relative: divided by the mean square of the target, so that 1.0 is the loss of a picture without any feature.
     """
@@ -37,15 +35,15 @@ class StyleLoss(nn.Module):
     target: Tensor
     scale: Tensor
 
-    def __init__(self, features: list[Tensor], weights: list[float], *, relative: bool = False) -> None:
+    def __init__(self, grams: list[Tensor], weights: list[float], *, relative: bool = False) -> None:
         super().__init__()
-        target = weighted_mean([gram_matrix(feature) for feature in features], weights)
+        target = weighted_mean(grams, weights)
         size = target.square().mean().clamp_min(1e-12)
         self.register_buffer("target", target)
         self.register_buffer("scale", size if relative else torch.ones_like(size))
 
-    def forward(self, feature: Tensor) -> Tensor:
-        return mse_loss(gram_matrix(feature), self.target) / self.scale
+    def forward(self, gram: Tensor) -> Tensor:
+        return mse_loss(gram, self.target) / self.scale
 
 
 def weighted_mean(values: list[Tensor], weights: list[float]) -> Tensor:
