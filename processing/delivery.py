@@ -61,6 +61,10 @@ class TelegramDelivery:
         await self.status_messages.stop_showing(job.id)
         return await self._end(job, self._send_failure(job, job.failure or Failure("failed", {})))
 
+    async def clear(self, job: Job) -> None:
+        """Remove the status message."""
+        await self.status_messages.remove(job)
+
     async def report(self, job: Job, error: BaseException) -> None:
         """Tell the admin of an error that is not the user's doing."""
         await self.notices.error(error, job_id=job.id)
@@ -73,13 +77,10 @@ class TelegramDelivery:
             return False
         except TelegramForbiddenError:
             log.info("the user has blocked the bot", job_id=job.id)
-            return True
         except AiogramError as error:
             # A chat that is gone; or a fault of ours, which the admin must know.
             log.warning("an outcome was refused", job_id=job.id, reason=redact(str(error)))
             await self.notices.error(error, job_id=job.id)
-            return True
-        await self.status_messages.remove(job)
         return True
 
     async def _send_picture(self, job: Job) -> None:

@@ -65,6 +65,10 @@ class Delivery(Protocol):
         """Tell the user why the job failed; True and False as for deliver."""
         ...
 
+    async def clear(self, job: Job) -> None:
+        """Take away what showed the progress, after the outcome was sent and marked; never raises."""
+        ...
+
     async def report(self, job: Job, error: BaseException) -> None:
         """Tell the admin of an error that is not the user's fault."""
         ...
@@ -225,11 +229,13 @@ class Runner:
                     return await self._told(job)
                 if await self._delivery.deliver(job):
                     await self._persist(lambda: self._store.mark_delivered(job.id))
+                    await self._delivery.clear(job)
                     return True
                 return False
             if job.status is Status.FAILED and job.told_at is None:
                 if await self._delivery.tell_failure(job):
                     await self._persist(lambda: self._store.mark_told(job.id))
+                    await self._delivery.clear(job)
                     return True
                 return False
             return True

@@ -53,6 +53,8 @@ class Chat:
     async def tell_failure(self, job):
         say(job.user_id, "hears", job.id, job.failure.code)
         return True
+    async def clear(self, job):
+        pass
     async def report(self, job, error):
         pass
 

@@ -72,6 +72,8 @@ class Chat:
     told: list[Job] = field(default_factory=list)
     reported: list[BaseException] = field(default_factory=list)
     raising: bool = False
+    store: Store | None = None
+    cleared: list[Status] = field(default_factory=list)
 
     def show(self, job: Job, progress: Progress) -> None:
         self.shown.append((job.id, progress.fraction))
@@ -81,6 +83,10 @@ class Chat:
 
     async def tell_failure(self, job: Job) -> bool:
         return self._reached(self.told, job)
+
+    async def clear(self, job: Job) -> None:
+        assert self.store
+        self.cleared.append((await self.store.get(job.id)).status)
 
     async def report(self, job: Job, error: BaseException) -> None:
         self.reported.append(error)
@@ -124,7 +130,7 @@ async def house(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(ALGORITHMS, "toy", TOY)
     monkeypatch.setattr(runner_module, "FETCH_PAUSES_S", (0.01, 0.01, 0.01))
     monkeypatch.setattr(runner_module, "FIRST_PAUSE_S", 0.01)
-    pool, pictures, chat, folders = FakePool(), Pictures(), Chat(), JobFolders(tmp_path / "data")
+    pool, pictures, chat, folders = FakePool(), Pictures(), Chat(store=store), JobFolders(tmp_path / "data")
     pool.may_end.set()
     runner = Runner(store, pool, pictures, chat, folders, timeout_s=60.0, max_megapixels=7, memory_mb=500)
     return House(store, pool, pictures, chat, folders, runner)
@@ -140,6 +146,8 @@ async def test_a_job_is_painted_stored_and_delivered_once(house: House, new_job:
     await house.runner.finish(job)
     assert (await house.store.get(job.id)).status is Status.DELIVERED
     assert house.chat.delivered == [painted]
+    # Its traces go only after the store knows that it was delivered.
+    assert house.chat.cleared == [Status.DELIVERED]
     assert house.chat.shown == [(job.id, 0.5)]
 
 

@@ -40,6 +40,9 @@ class Chat:
     async def tell_failure(self, job: Job) -> bool:
         raise AssertionError("nothing fails here")
 
+    async def clear(self, job: Job) -> None:
+        pass
+
     async def report(self, job: Job, error: BaseException) -> None:
         raise AssertionError("nothing fails here")
 
