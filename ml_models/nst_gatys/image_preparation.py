@@ -25,9 +25,13 @@ def to_image(tensor: Tensor) -> Image.Image:
     return Image.fromarray(array.contiguous().numpy(), "RGB")
 
 
-def at_size(image: Image.Image, longer_px: int) -> Tensor:
-    """Return the picture resampled to the longer side, proportions kept, as a tensor."""
-    size = scaled_size(image.width, image.height, longer_px)
+def at_size(image: Image.Image, longer_px: int, shortest_px: int = 1) -> Tensor:
+    """Return the picture resampled to the longer side, proportions kept, as a tensor.
+
+    Where the shorter side would fall below shortest_px it gets that, and the longer one what belongs to it.
+    """
+    needed_px = round(shortest_px * max(image.size) / min(image.size))
+    size = scaled_size(image.width, image.height, max(longer_px, needed_px))
     return to_tensor(image if size == image.size else image.resize(size, Image.Resampling.LANCZOS))
 
 

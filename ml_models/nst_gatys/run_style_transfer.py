@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from torch import Tensor
@@ -17,7 +18,7 @@ from ml_models.contract import (
 )
 from ml_models.encoders import load_encoder
 from ml_models.errors import InvalidRequestError, NotEnoughMemoryError
-from ml_models.images import encode_png, encode_preview, read_picture, scaled_size
+from ml_models.images import MIN_SIDE_PX, encode_png, encode_preview, read_picture, scaled_size
 from ml_models.nst_gatys.image_preparation import at_size, to_image, with_colours_of
 from ml_models.nst_gatys.settings import BY_ENCODER
 from ml_models.nst_gatys.train_loop import paint
@@ -40,15 +41,12 @@ def run_style_transfer(request: StyleTransferRequest, on_progress: OnProgress) -
     started = time.perf_counter()
     _check(request)
     on_progress(Progress(0.0, Stage.PREPARING))
-    # Twice the size asked for is all that a stage or a finer style can use.
-    content = read_picture(request.content, request.max_megapixels, fit_px=request.size_px * 2)
-    styles = [
-        read_picture(style.image, request.max_megapixels, fit_px=round(request.size_px * 2 * request.stroke_scale))
-        for style in request.styles
-    ]
+    content = read_picture(request.content, request.max_megapixels, fit_px=request.size_px)
+    style_px = math.ceil(request.size_px * request.stroke_scale)
+    styles = [read_picture(style.image, request.max_megapixels, fit_px=style_px) for style in request.styles]
     name, encoder = load_encoder(request.encoder)
     settings = BY_ENCODER[name]
-    width_px, height_px = scaled_size(content.width, content.height, request.size_px)
+    width_px, height_px = scaled_size(content.width, content.height, request.size_px, MIN_SIDE_PX)
     _check_memory(request, width_px * height_px * settings.bytes_per_pixel)
 
     shown_at = started
@@ -94,7 +92,7 @@ def _check(request: StyleTransferRequest) -> None:
     within("stroke_scale", request.stroke_scale, 0.25, 4.0)
     within("styles", len(request.styles), 1, 4)
     for style in request.styles:
-        if not style.weight > 0:
+        if not 0 < style.weight < math.inf:
             raise InvalidRequestError(
                 f"a style's weight of {style.weight} is not allowed: give more than 0", field="styles"
             )

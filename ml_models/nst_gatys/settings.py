@@ -15,10 +15,11 @@ class GatysSettings:
         total_variation_weight: of the squared differences of neighbouring pixels.
         range_weight: of the squared distance by which pixels leave 0..1. The origin clamps inside the closure, which
             hides from L-BFGS what it did; a penalty keeps the function that it models smooth.
-        scales: longer side of each stage against the result's, coarse to fine.
-        evaluations: of the loss and its gradient, at most, in each stage.
+        evaluations: (longer side of a stage up to, evaluations of the loss and its gradient at most), ascending.
+        smallest_stage_px: the coarsest stage's longer side is from this to twice this.
         history: pairs that L-BFGS keeps.
         noise: standard deviation of the seed's noise on the first stage's start, in 0..1 pixels.
+        largest_style_px: a style is not enlarged beyond this longer side, whatever the size of the strokes.
         bytes_per_pixel: peak memory of a run over the process's own, for each pixel of the result.
     """
 
@@ -28,12 +29,12 @@ class GatysSettings:
     style_weight: float
     total_variation_weight: float
     range_weight: float
-    scales: tuple[float, ...]
-    evaluations: tuple[int, ...]
+    evaluations: tuple[tuple[int, int], ...]
     bytes_per_pixel: int
     history: int = 10
     noise: float = 0.01
-    smallest_stage_px: int = 64
+    smallest_stage_px: int = 96
+    largest_style_px: int = 3072
 
 
 # The origin's layers and weights: content conv2_2, style conv1_1 to conv3_1 taken before the ReLU, mean squared error
@@ -45,8 +46,7 @@ VGG19 = GatysSettings(
     style_weight=1e5,
     total_variation_weight=0.0,
     range_weight=1e3,
-    scales=(0.25, 0.5, 1.0),
-    evaluations=(120, 100, 60),
+    evaluations=((160, 120), (320, 100), (640, 60), (1280, 40), (2048, 25)),
     bytes_per_pixel=2600,
 )
 
@@ -58,8 +58,7 @@ SLIM = GatysSettings(
     style_weight=10.0,
     total_variation_weight=2.0,
     range_weight=20.0,
-    scales=(0.25, 0.5, 1.0),
-    evaluations=(120, 100, 80),
+    evaluations=((160, 120), (320, 100), (640, 80), (1280, 50), (2048, 30)),
     bytes_per_pixel=1000,
 )
 
