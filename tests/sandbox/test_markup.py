@@ -56,6 +56,8 @@ async def test_a_good_button_is_kept(sandbox: Sandbox, user: SandboxUser, button
     [
         {"inline_keyboard": {}},
         {"inline_keyboard": ["a"]},
+        {"inline_keyboard": [""]},
+        {"inline_keyboard": [5]},
         {"inline_keyboard": [], "resize_keyboard": True},
         {"inline_keyboard": [[{"text": "a", "callback_data": "x"}]] * 101},
         {"keyboard": [[{"text": ""}]]},
