@@ -94,10 +94,18 @@ async def test_bad_html_is_refused_over_the_wire(bot: Bot, user: SandboxUser) ->
         await bot.send_message(user.id, "x", parse_mode="Markdown")
 
 
+LINK_TO_NOWHERE = {"type": "text_link", "offset": 0, "length": 1, "url": "not an address"}
+
+
 async def test_given_entities_are_checked(sandbox: Sandbox, bot: Bot, user: SandboxUser) -> None:
     message = await bot.send_message(user.id, "😀ab", entities=[MessageEntity(type="bold", offset=2, length=2)])
     assert message.entities is not None
     assert message.entities[0].extract_from("😀ab") == "ab"
-    for wrong in ({"type": "bold", "offset": 2, "length": 3}, {"type": "loud", "offset": 0, "length": 1}, 7):
+    for wrong in (
+        {"type": "bold", "offset": 2, "length": 3},
+        {"type": "loud", "offset": 0, "length": 1},
+        7,
+        LINK_TO_NOWHERE,
+    ):
         body = {"chat_id": user.id, "text": "😀ab", "entities": [wrong]}
         assert "can't parse MessageEntity" in await refusal(sandbox, "sendMessage", body)
