@@ -113,7 +113,6 @@ def weights(
 async def run_sandbox(settings: Settings, port: int, stop: asyncio.Event, *, open_browser: bool) -> None:
     """Run the sandbox and the bot together, the bot reached through its webhook, until stop is set."""
     from sandbox.server import Sandbox
-
     from service import running
 
     host = "127.0.0.1"
