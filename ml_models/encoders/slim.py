@@ -81,7 +81,7 @@ class SlimEncoder(nn.Module):
         for name, _, _, pooled in LAYERS:
             if pooled:
                 hidden = nn.functional.max_pool2d(hidden, 2, ceil_mode=True)
-            hidden = nn.functional.relu(self.convolutions[name](hidden))
+            hidden = nn.functional.relu_(self.convolutions[name](hidden))
             tap = f"relu{name[4:]}"
             if tap in wanted:
                 features[tap] = hidden
