@@ -177,5 +177,9 @@ class UserQueueFullError(QueueError):
         self.limit = limit
 
 
+class JobEndedError(QueueError):
+    """The job neither waits nor runs any more: it is painted or has ended."""
+
+
 class UnknownJobError(QueueError):
     """No such job, or it is another user's: the two are not told apart."""

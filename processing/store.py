@@ -16,6 +16,7 @@ from processing.estimate import Run, Turn
 from processing.job import (
     Failure,
     Job,
+    JobEndedError,
     NewJob,
     Outcome,
     QueueFullError,
@@ -116,8 +117,28 @@ class Store:
                 raise UserQueueFullError(user_queue_limit)
             if _count(connection, active) >= queue_limit:
                 raise QueueFullError(queue_limit)
-            stored = connection.execute(insert(jobs).values(row_of(new, _now())).returning(jobs.c.id))
-            return _get(connection, stored.scalar_one()), True
+            return _insert(connection, new), True
+
+        return await self._database.write(write)
+
+    async def replace(self, job_id: int, user_id: int, new: NewJob) -> tuple[Job, bool]:
+        """Cancel a job that waits or runs and store another in its room, whatever the limits; return as add does.
+
+        Raises UnknownJobError where it is not this user's, and JobEndedError where it is too late; nothing is stored
+        then.
+        """
+        now = _now()
+
+        def write(connection: Connection) -> tuple[Job, bool]:
+            if _get(connection, job_id).user_id != user_id:
+                raise UnknownJobError(f"there is no job {job_id} of user {user_id}")
+            if earlier := _one(connection, jobs.c.origin == new.origin):
+                return earlier, False
+            cancel = update(jobs).where(jobs.c.id == job_id, _active())
+            values = {"status": Status.CANCELLED, "finished_at": now, "told_at": now}
+            if not connection.execute(cancel.values(values)).rowcount:
+                raise JobEndedError(f"job {job_id} neither waits nor runs any more")
+            return _insert(connection, new), True
 
         return await self._database.write(write)
 
@@ -274,6 +295,11 @@ def _in_order() -> Select[Any]:
 
 def _marked(connection: Connection, update_id: int) -> bool:
     return connection.scalar(select(updates.c.update_id).where(updates.c.update_id == update_id)) is not None
+
+
+def _insert(connection: Connection, new: NewJob) -> Job:
+    stored = connection.execute(insert(jobs).values(row_of(new, _now())).returning(jobs.c.id))
+    return _get(connection, stored.scalar_one())
 
 
 def _count(connection: Connection, query: Select[Any]) -> int:

@@ -33,6 +33,15 @@ class JobQueue(Protocol):
         """
         ...
 
+    async def replace(self, job_id: int, user_id: int, new: NewJob) -> Ticket:
+        """Cancel a job that waits or runs and store another in its place, both or neither; its work is stopped too.
+
+        The new one takes the room of the old one, so no limit refuses it. The same origin is stored once, as with
+        submit. Raises UnknownJobError where there is no such job of this user, and JobEndedError where it is too late
+        to cancel it; nothing is stored then.
+        """
+        ...
+
     async def job(self, job_id: int, user_id: int) -> Job:
         """Return the job in whatever state; raise UnknownJobError where there is no such job of this user."""
         ...

@@ -81,11 +81,15 @@ class LocalQueue:
         if not job.status.active:
             return job
         job = await self._store.mark_cancelled(job_id)
-        task = self._running.get(job_id)
-        if job.status is Status.CANCELLED and task:
-            task.cancel()
-            await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S)
+        if job.status is Status.CANCELLED:
+            await self._stop_work(job_id)
         return job
+
+    async def replace(self, job_id: int, user_id: int, new: NewJob) -> Ticket:
+        job, is_new = await self._store.replace(job_id, user_id, new)
+        self._wake.set()
+        await self._stop_work(job_id)
+        return await self._ticket(job, new=is_new)
 
     async def job(self, job_id: int, user_id: int) -> Job:
         job = await self._store.get(job_id)
@@ -104,6 +108,11 @@ class LocalQueue:
 
     async def counts(self) -> dict[Status, int]:
         return await self._store.counts()
+
+    async def _stop_work(self, job_id: int) -> None:
+        if task := self._running.get(job_id):
+            task.cancel()
+            await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S)
 
     async def _ticket(self, job: Job, *, new: bool) -> Ticket:
         place = Place(0, None)

@@ -9,6 +9,7 @@ import pytest
 from processing.job import (
     Failure,
     Job,
+    JobEndedError,
     Outcome,
     QueueFullError,
     Status,
@@ -172,6 +173,70 @@ async def test_many_cancels_at_once_agree(queue: LocalQueue, runner: FakeRunner,
     results = await asyncio.gather(*(queue.cancel(job.id, 1) for _ in range(5)))
     assert {result.status for result in results} == {Status.CANCELLED}
     assert runner.cut == [job.id]
+
+
+async def test_replacing_a_running_job_stops_its_work_and_needs_no_room(
+    queue: LocalQueue, store: Store, runner: FakeRunner, new_job: NewJobs
+) -> None:
+    jobs = [(await queue.submit(new_job(user_id))).job for user_id in (1, 2, 3, 4, 5, 6)]
+    await until(lambda: len(runner.begun) == 2)
+    with pytest.raises(QueueFullError):
+        await queue.submit(new_job(1))
+    began = time.monotonic()
+    ticket = await queue.replace(jobs[0].id, 1, new_job(1, origin="swap:1"))
+    assert time.monotonic() - began < 2.0
+    assert runner.cut == [jobs[0].id]
+    assert (await queue.job(jobs[0].id, 1)).status is Status.CANCELLED
+    assert (await queue.active_jobs(1)) == [ticket.job]
+    assert ticket.job.origin == "swap:1"
+    runner.may_end.set()
+    await in_state(store, ticket.job.id, Status.DELIVERED)
+    assert jobs[0].id not in runner.told
+
+
+async def test_replacing_a_waiting_job_keeps_it_from_running(
+    queue: LocalQueue, runner: FakeRunner, new_job: NewJobs
+) -> None:
+    jobs = [(await queue.submit(new_job(user_id))).job for user_id in (1, 2, 3)]
+    await until(lambda: len(runner.begun) == 2)
+    ticket = await queue.replace(jobs[2].id, 3, new_job(3))
+    runner.may_end.set()
+    await until(lambda: len(runner.told) == 3)
+    assert set(runner.begun) == {jobs[0].id, jobs[1].id, ticket.job.id}
+    assert runner.cut == []
+
+
+async def test_replacing_twice_for_the_same_origin_is_once(queue: LocalQueue, new_job: NewJobs) -> None:
+    old = (await queue.submit(new_job(1))).job
+    new = new_job(1, origin="swap:1")
+    tickets = await asyncio.gather(*(queue.replace(old.id, 1, new) for _ in range(3)))
+    assert len({ticket.job.id for ticket in tickets}) == 1
+    assert [job.id for job in await queue.active_jobs(1)] == [tickets[0].job.id]
+
+
+@pytest.mark.parametrize("status", [Status.PAINTED, Status.CANCELLED])
+async def test_a_job_that_has_ended_is_not_replaced(
+    queue: LocalQueue, store: Store, runner: FakeRunner, new_job: NewJobs, status: Status
+) -> None:
+    runner.may_tell.clear()
+    job = (await queue.submit(new_job(1))).job
+    if status is Status.CANCELLED:
+        await queue.cancel(job.id, 1)
+    runner.may_end.set()
+    await in_state(store, job.id, status)
+    with pytest.raises(JobEndedError):
+        await queue.replace(job.id, 1, new_job(1))
+    assert (await queue.job(job.id, 1)).status is status
+    assert sum((await queue.counts()).values()) == 1
+
+
+async def test_nobody_replaces_the_job_of_another(queue: LocalQueue, new_job: NewJobs) -> None:
+    job = (await queue.submit(new_job(1))).job
+    for job_id in (job.id, 999):
+        with pytest.raises(UnknownJobError):
+            await queue.replace(job_id, 2, new_job(2))
+    assert (await queue.job(job.id, 1)).status.active
+    assert await queue.active_jobs(2) == []
 
 
 async def test_a_picture_that_is_painted_is_sent_all_the_same(
