@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from aiogram.exceptions import TelegramBadRequest
+import structlog
+from aiogram.exceptions import AiogramError
 from aiogram.types import CallbackQuery
+
+log = structlog.get_logger(__name__)
 
 
 async def acknowledge(query: CallbackQuery, text: str | None = None) -> None:
-    """Stop the button's spinner, with a toast or without. A press from long ago cannot be answered any more."""
-    try:
-        await query.answer(text)
-    except TelegramBadRequest:
-        return
+    """Stop the button's spinner, with a toast or without."""
+    await _answer(query, text, alert=False)
 
 
 async def refuse(query: CallbackQuery, text: str) -> None:
     """Say in a window that this button does nothing, and why."""
+    await _answer(query, text, alert=True)
+
+
+async def _answer(query: CallbackQuery, text: str | None, *, alert: bool) -> None:
+    """A press from long ago cannot be answered any more; what the button does must not depend on it."""
     try:
-        await query.answer(text, show_alert=True)
-    except TelegramBadRequest:
-        return
+        await query.answer(text, show_alert=alert)
+    except AiogramError as error:
+        log.info("a button press could not be answered", reason=type(error).__name__)

@@ -6,19 +6,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
+import structlog
 from aiogram import Bot
-from aiogram.exceptions import TelegramBadRequest
+from aiogram.exceptions import AiogramError
 from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State
 
-from handlers.draft import Draft, Gathering, Received
+from handlers.draft import Draft, Gathering
 from handlers.storage import StoredDialogues
 from keyboards.draft import draft_buttons
 from keyboards.job import status_buttons
 from locales.catalogue import Catalogue, Say
 from processing import wording
-from processing.job import NewJob, Order, QueueFullError, UserQueueFullError
+from processing.job import NewJob, Order, QueueFullError, Ticket, UserQueueFullError
 from processing.queue.base import JobQueue
+from reporting.logs import redact
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Person:
 
 
 class Desk:
-    """Takes pictures and orders; what was stored before an answer is sent is never asked for again."""
+    """Takes drafts and orders. A job that was stored is accepted, whether or not its user could be told so."""
 
     def __init__(self, bot: Bot, queue: JobQueue, catalogue: Catalogue) -> None:
         self.bot = bot
@@ -41,18 +45,15 @@ class Desk:
     def say(self, person: Person) -> Say:
         return partial(self.catalogue.say, person.language)
 
-    async def receive(self, person: Person, context: FSMContext, received: list[Received], origin: str) -> None:
-        """Add pictures to the draft, then ask for what is missing or take the order."""
-        before = Draft.from_data(await context.get_data())
-        draft = before.add(*received)
-        if draft.awaited is None and await self.take(person, draft.order(), origin):
-            await keep_draft(context, Draft(draft.algorithm), None, ordered=draft.last_message_id)
-        elif draft.awaited is not None:
+    async def receive(self, person: Person, context: FSMContext, draft: Draft, origin: str) -> None:
+        """Store the draft and ask for what is missing, or take the order when it is complete."""
+        if draft.awaited is not None:
             await keep_draft(context, draft, draft.awaited)
             await self.ask(person, draft)
+        elif await self.take(person, draft.order(), origin):
+            await keep_draft(context, Draft(draft.algorithm), None, ordered=draft.last_message_id)
         else:
-            # Refused, and told so: the dialogue stays where it was.
-            await keep_draft(context, before, before.awaited)
+            await self._keep_photo(person, context, draft)
 
     async def ask(self, person: Person, draft: Draft, key: str | None = None) -> None:
         """Ask for the picture that the draft awaits, in the words of the key or the usual ones."""
@@ -75,20 +76,41 @@ class Desk:
         except UserQueueFullError as error:
             await self.bot.send_message(person.chat_id, say("queue.user_full", limit=error.limit))
             return False
+        await self.announce(person, ticket)
+        return True
+
+    async def announce(self, person: Person, ticket: Ticket) -> None:
+        """Send the message that shows how the job goes, once a job; a failure does not harm the job."""
         job = ticket.job
         if job.status_message_id is not None or not job.status.active:
-            return True
-        others = [other for other in await self.queue.active_jobs(person.user_id) if other.id < job.id]
-        message = await self.bot.send_message(
-            person.chat_id,
-            wording.accepted(say, ticket, follows=bool(others)),
-            reply_markup=status_buttons(say, job.id, swap=len(order.styles) == 1),
-        )
+            return
+        say = self.say(person)
+        earlier = [other for other in await self.queue.active_jobs(person.user_id) if other.id < job.id]
+        try:
+            message = await self.bot.send_message(
+                person.chat_id,
+                wording.accepted(say, ticket, follows=bool(earlier and ticket.position)),
+                reply_markup=status_buttons(say, job.id, swap=len(job.order.styles) == 1),
+            )
+        except AiogramError as error:
+            log.warning("an accepted job could not be announced", job_id=job.id, reason=redact(str(error)))
+            return
         await self.queue.set_status_message(job.id, message.message_id)
         if not (await self.queue.job(job.id, person.user_id)).status.active:
             # It was over before the message was known: nobody else will remove it.
-            await remove_message(self.bot, person.chat_id, message.message_id)
-        return True
+            try:
+                await self.bot.delete_message(person.chat_id, message.message_id)
+            except AiogramError as error:
+                log.info("a status message stays", job_id=job.id, reason=redact(str(error)))
+
+    async def _keep_photo(self, person: Person, context: FSMContext, draft: Draft) -> None:
+        """After a refusal: the photo stays, so that only the style has to be sent again."""
+        if not draft.mode.min_styles:
+            await keep_draft(context, Draft(draft.algorithm), None)
+            return
+        kept = Draft(draft.algorithm, draft.content)
+        await keep_draft(context, kept, kept.awaited)
+        await self.ask(person, kept, "queue.photo_kept")
 
 
 def question(draft: Draft) -> tuple[str, str | None]:
@@ -107,14 +129,11 @@ async def keep_draft(context: FSMContext, draft: Draft, state: State | None, **m
     await storage.set(context.key, state, data)
 
 
+async def begin_anew(context: FSMContext, draft: Draft) -> None:
+    """Store an empty draft, await nothing, and drop the pictures that still wait to be taken."""
+    await keep_draft(context, draft, None, inbox=None)
+
+
 async def was_ordered(context: FSMContext, message_id: int) -> bool:
     """That picture went into an order, or came before one that did: Telegram sent its update again."""
     return message_id <= int((await context.get_data()).get("ordered", 0))
-
-
-async def remove_message(bot: Bot, chat_id: int, message_id: int) -> None:
-    try:
-        await bot.delete_message(chat_id, message_id)
-    except TelegramBadRequest:
-        # The runner was quicker, or the user.
-        return

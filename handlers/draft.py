@@ -49,8 +49,8 @@ class Draft:
         return cls(
             # A mode that is no longer registered falls back to the default one.
             algorithm=key if key in ALGORITHMS else DEFAULT_ALGORITHM,
-            content=received_from(content) if content else None,
-            styles=tuple(received_from(style) for style in stored.get("styles", ())),
+            content=_received(content) if content else None,
+            styles=tuple(_received(style) for style in stored.get("styles", ())),
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -68,18 +68,23 @@ class Draft:
         return Gathering.style if len(self.styles) < self.mode.min_styles else None
 
     @property
+    def pictures(self) -> tuple[Received, ...]:
+        """The photo, if it is there, and the styles."""
+        return (*((self.content,) if self.content else ()), *self.styles)
+
+    @property
     def last_message_id(self) -> int:
         """The message of the last picture, 0 with none: it tells this draft from an earlier one."""
-        return max((received.message_id for received in self._all()), default=0)
+        return max((received.message_id for received in self.pictures), default=0)
 
     @property
     def swappable(self) -> bool:
         """The one picture there may take the other part; it is moot where the mode takes no style."""
-        return bool(self.mode.max_styles) and len(self._all()) == 1
+        return bool(self.mode.max_styles) and len(self.pictures) == 1
 
     def has(self, message_id: int) -> bool:
         """That message is in here already: Telegram may send an update twice."""
-        return any(received.message_id == message_id for received in self._all())
+        return any(received.message_id == message_id for received in self.pictures)
 
     def add(self, *received: Received) -> Draft:
         """Return the draft with the pictures added in the order of their messages; what is too many is left out."""
@@ -109,9 +114,6 @@ class Draft:
         styles = tuple(WeightedStyle(style.picture) for style in self.styles)
         return Order(self.algorithm, self.content.picture, styles)
 
-    def _all(self) -> tuple[Received, ...]:
-        return (*((self.content,) if self.content else ()), *self.styles)
 
-
-def received_from(stored: Mapping[str, Any]) -> Received:
+def _received(stored: Mapping[str, Any]) -> Received:
     return Received(Picture(**stored["picture"]), int(stored["message_id"]))

@@ -43,12 +43,12 @@ async def unexpected(
     event: ErrorEvent, notices: Notices, bot: Bot, say: Say | None = None, person: Person | None = None
 ) -> None:
     log.error("a handler failed", exc_info=event.exception)
-    await notices.error(event.exception, where=f"update {event.update.update_id} ({event.update.event_type})")
     if say and person:
         try:
             await bot.send_message(person.chat_id, say("errors.unexpected"))
         except AiogramError as error:
             log.warning("an error could not be told", reason=type(error).__name__)
+    await notices.error(event.exception, where=f"update {event.update.update_id} ({event.update.event_type})")
 
 
 def create_errors_router() -> Router:

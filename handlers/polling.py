@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 from aiogram import Bot, Dispatcher
-from aiogram.exceptions import AiogramError, TelegramUnauthorizedError
+from aiogram.exceptions import AiogramError
 from aiogram.types import Update
 
 from reporting.logs import redact
@@ -49,9 +49,10 @@ class Polling:
                     self._offset, timeout=POLL_TIMEOUT_S, allowed_updates=allowed, request_timeout=POLL_TIMEOUT_S + 10
                 )
                 pause_s = PAUSE_S
-            except AiogramError as error:
-                level = log.error if isinstance(error, TelegramUnauthorizedError) else log.warning
-                level("no updates could be fetched", reason=redact(str(error)), pause_s=pause_s)
+            except Exception as error:
+                # Whatever it is, a bot that no longer asks is deaf.
+                passing = isinstance(error, AiogramError)
+                log.warning("no updates could be fetched", reason=redact(str(error)), exc_info=not passing)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 continue

@@ -201,7 +201,7 @@ async def test_a_worker_that_dies_again_fails_its_job_in_words(home: Home) -> No
     user = home.sandbox.user()
     async with home.bot():
         await home.order(user)
-        await user.wait_for(says("interrupted twice"))
+        await user.wait_for(says("interrupted on my side more than once"))
 
 
 async def test_a_hanging_worker_is_stopped_at_its_timeout_and_its_neighbour_goes_on(home: Home) -> None:

@@ -8,8 +8,9 @@ from aiogram.fsm.context import FSMContext
 from aiogram.types import Message, User
 
 from config import Settings
-from handlers.desk import keep_draft
+from handlers.desk import begin_anew
 from handlers.draft import Draft
+from handlers.inbox import items_of
 from keyboards.menu import menu
 from locales.catalogue import Markup, Say, duration
 from ml_models.contract import StyleTransferRequest
@@ -20,7 +21,7 @@ from processing.status_message import StatusMessages
 
 
 async def start(message: Message, event_from_user: User, state: FSMContext, say: Say) -> None:
-    await keep_draft(state, Draft(), None)
+    await begin_anew(state, Draft())
     text = say("start.greeting", name=event_from_user.first_name)
     await message.answer(text, reply_markup=menu(say, ALGORITHMS.values()))
 
@@ -38,9 +39,10 @@ async def cancel(
     status_messages: StatusMessages,
 ) -> None:
     """End what was begun; with nothing begun, stop the user's jobs."""
-    draft = Draft.from_data(await state.get_data())
-    begun = await state.get_state() is not None or draft.last_message_id
-    await keep_draft(state, Draft(draft.algorithm), None)
+    data = await state.get_data()
+    draft = Draft.from_data(data)
+    begun = await state.get_state() is not None or draft.pictures or items_of(data)
+    await begin_anew(state, Draft(draft.algorithm))
     if begun:
         await message.answer(say("cancel.dialogue"))
         return

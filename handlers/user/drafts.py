@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from aiogram import F, Router
-from aiogram.exceptions import TelegramBadRequest
+from aiogram.exceptions import AiogramError
 from aiogram.fsm.context import FSMContext
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
 from handlers.answers import acknowledge, refuse
-from handlers.desk import keep_draft, question
+from handlers.desk import begin_anew, keep_draft, question
 from handlers.draft import Draft
 from keyboards.callback_data import DraftButton, DraftStep
 from keyboards.draft import draft_buttons
@@ -37,16 +37,16 @@ async def cancel(query: CallbackQuery, callback_data: DraftButton, state: FSMCon
     if draft.last_message_id != callback_data.message_id or await state.get_state() is None:
         await refuse(query, say("button.unknown"))
         return
-    await keep_draft(state, Draft(draft.algorithm), None)
+    await begin_anew(state, Draft(draft.algorithm))
     await acknowledge(query)
     if isinstance(query.message, Message):
         await _edit(query.message, say("cancel.dialogue"), None)
 
 
-async def _edit(message: Message, text: str, buttons: object) -> None:
+async def _edit(message: Message, text: str, buttons: InlineKeyboardMarkup | None) -> None:
     try:
-        await message.edit_text(text, reply_markup=buttons)  # type: ignore[arg-type]
-    except TelegramBadRequest:
+        await message.edit_text(text, reply_markup=buttons)
+    except AiogramError:
         # Pressed twice, or deleted meanwhile.
         return
 

@@ -16,7 +16,7 @@ from keyboards.callback_data import JobButton, JobStep
 from locales.catalogue import Say
 from ml_models.registry import ALGORITHMS
 from processing.folders import JobFolders
-from processing.job import Job, Order, Status
+from processing.job import Job, JobEndedError, NewJob, Order, Status
 from processing.queue.base import JobQueue
 from processing.status_message import StatusMessages
 
@@ -46,14 +46,17 @@ async def swap(
     status_messages: StatusMessages,
     desk: Desk,
 ) -> None:
-    """Stop the job and order it anew with photo and style exchanged; its origin makes that happen once."""
-    job = await queue.cancel(callback_data.job_id, person.user_id)
-    if job.status is not Status.CANCELLED or len(job.order.styles) != 1:
+    """Put an order with photo and style exchanged in the job's place; its origin makes that happen once."""
+    job = await queue.job(callback_data.job_id, person.user_id)
+    new = NewJob(f"swap:{job.id}", person.user_id, person.chat_id, person.language, swapped(job.order))
+    try:
+        ticket = await queue.replace(job.id, person.user_id, new)
+    except JobEndedError:
         await acknowledge(query, say("cancel.too_late"))
         return
     await acknowledge(query)
     await status_messages.show_cancelled(job)
-    await desk.take(person, swapped(job.order), f"swap:{job.id}")
+    await desk.announce(person, ticket)
 
 
 async def send_file(
@@ -115,10 +118,6 @@ async def again(
     await acknowledge(query, say("job.again_toast"))
     # Another seed, and the same one should Telegram send this press twice.
     await desk.take(person, replace(job.order, seed=update_id % 2**31), origin)
-
-
-async def unknown_job(query: CallbackQuery, say: Say) -> None:
-    await refuse(query, say("button.not_yours"))
 
 
 def swapped(order: Order) -> Order:

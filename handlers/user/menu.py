@@ -11,7 +11,7 @@ from aiogram.types import CallbackQuery, FSInputFile
 
 from config import Settings
 from handlers.answers import acknowledge, refuse
-from handlers.desk import Desk, Person, keep_draft
+from handlers.desk import Desk, Person
 from handlers.draft import Draft
 from handlers.user.commands import help_text
 from keyboards.callback_data import Menu, MenuItem, ModeChosen
@@ -36,13 +36,8 @@ async def choose_mode(
     await acknowledge(query)
     kept = Draft.from_data(await state.get_data())
     # A photo that was sent before the mode is kept.
-    draft = Draft(callback_data.algorithm, kept.content, kept.styles)
-    if draft.awaited is None:
-        await keep_draft(state, draft, None)
-        await desk.receive(person, state, [], origin)
-        return
-    await keep_draft(state, draft, draft.awaited)
-    await desk.ask(person, draft)
+    styles = kept.styles[: ALGORITHMS[callback_data.algorithm].max_styles]
+    await desk.receive(person, state, Draft(callback_data.algorithm, kept.content, styles), origin)
 
 
 async def show_help(query: CallbackQuery, person: Person, say: Say, settings: Settings, desk: Desk) -> None:

@@ -8,12 +8,12 @@ from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import Document, Message, PhotoSize
 
-from handlers.albums import Albums
-from handlers.desk import Desk, Person, was_ordered
+from handlers.desk import Person
 from handlers.draft import Draft, Received
+from handlers.inbox import Inbox, Item
 from handlers.user.others import awaited_picture
 from locales.catalogue import Say
-from ml_models.errors import DownloadError, PictureError
+from ml_models.errors import PictureError
 from processing import wording
 from processing.download import TelegramPictures
 from processing.job import Failure, Picture
@@ -23,14 +23,7 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".gi
 
 
 async def photo(
-    message: Message,
-    person: Person,
-    state: FSMContext,
-    say: Say,
-    pictures: TelegramPictures,
-    desk: Desk,
-    albums: Albums,
-    origin: str,
+    message: Message, person: Person, state: FSMContext, say: Say, pictures: TelegramPictures, inbox: Inbox
 ) -> None:
     """Telegram made this JPEG itself: what it says of it is enough to take it at once."""
     largest = max(message.photo or [], key=_area)
@@ -40,20 +33,13 @@ async def photo(
     except PictureError as error:
         await message.reply(wording.failed(say, Failure(error.code, error.details)))
         return
-    await _receive(message, person, state, picture, desk, albums, origin)
+    await inbox.take(person, state, Item(Received(picture, message.message_id), message.media_group_id))
 
 
 async def document(
-    message: Message,
-    person: Person,
-    state: FSMContext,
-    say: Say,
-    pictures: TelegramPictures,
-    desk: Desk,
-    albums: Albums,
-    origin: str,
+    message: Message, person: Person, state: FSMContext, say: Say, pictures: TelegramPictures, inbox: Inbox
 ) -> None:
-    """A file may be anything: it is fetched and decoded before it is taken."""
+    """A file may be anything: it is fetched and decoded before it is taken, which the update does not wait for."""
     file = message.document
     if file is None or not _may_be_a_picture(file):
         draft = Draft.from_data(await state.get_data())
@@ -61,24 +47,12 @@ async def document(
         return
     picture = Picture(file.file_id, as_file=True, size_bytes=file.file_size)
     try:
-        await pictures.inspect(picture)
-    except (PictureError, DownloadError) as error:
+        pictures.check_size(file.file_size)
+    except PictureError as error:
         await message.reply(wording.failed(say, Failure(error.code, error.details)))
         return
-    await _receive(message, person, state, picture, desk, albums, origin)
-
-
-async def _receive(
-    message: Message, person: Person, state: FSMContext, picture: Picture, desk: Desk, albums: Albums, origin: str
-) -> None:
     received = Received(picture, message.message_id)
-    if message.media_group_id:
-        await albums.add(person, state, message.media_group_id, received)
-        return
-    await albums.settle(state)
-    if await was_ordered(state, message.message_id):
-        return
-    await desk.receive(person, state, [received], origin)
+    await inbox.take(person, state, Item(received, message.media_group_id, inspected=False))
 
 
 def _area(size: PhotoSize) -> int:

@@ -81,9 +81,38 @@ async def test_two_photos_in_one_album_are_photo_and_style(stage: Stage) -> None
 async def test_an_album_with_too_many_pictures_is_taken_as_far_as_it_goes(stage: Stage) -> None:
     user = await stage.person()
     await user.send_album([picture() for _ in range(7)])
-    await user.wait_for(says("up to 4 style pictures"))
+    await user.wait_for(says("at most 4 style pictures"))
     job = await stage.service.store.get(job_id_of(await user.wait_for(is_result)))
     assert len(job.order.styles) == 4
+
+
+async def test_files_are_looked_at_outside_the_lock_and_taken_in_their_order(stage: Stage) -> None:
+    user = await stage.person()
+    stage.sandbox.faults.delay("getFile", 1, seconds=1.5)
+    await user.send_document(picture(80, 40, "PNG"), "first.png", "image/png")
+    await user.send_photo(picture(40, 40))
+    sent = await user.send_text("/help")
+    await user.wait_for(after(sent, says("How it works")), 1)
+    assert not any(map(says("Accepted"), user.messages))
+    assert "512×256" in words(await user.wait_for(is_result))
+
+
+async def test_files_in_one_album_are_taken_together(stage: Stage) -> None:
+    user = await stage.person()
+    png = picture(40, 80, "PNG")
+    await user.send_documents([(png, "a.png", "image/png"), (png, "b.png", "image/png")])
+    assert "256×512" in words(await user.wait_for(is_result))
+    assert not any(map(says("Now send"), user.messages))
+
+
+async def test_cancel_drops_what_still_waits_to_be_looked_at(stage: Stage) -> None:
+    user = await stage.person()
+    stage.sandbox.faults.delay("getFile", 1, seconds=1)
+    await user.send_document(picture(form="PNG"), "a.png", "image/png")
+    await user.send_text("/cancel")
+    await user.wait_for(says("Cancelled."))
+    await asyncio.sleep(1.5)
+    assert not any(map(says("Now send"), user.messages))
 
 
 async def test_the_swap_while_gathering_exchanges_the_two(stage: Stage) -> None:
@@ -214,7 +243,8 @@ async def test_full_queues_are_said_at_once_and_the_dialogue_stays(stage: Stage)
     last = await people[0].send_photo(picture())
     await people[0].wait_for(after(last, says("Now send")))
     await people[0].send_photo(picture())
-    await people[0].wait_for(after(last, says("You already have 2 pictures")))
+    await people[0].wait_for(after(last, says("at most 2")))
+    await people[0].wait_for(after(last, says("I keep the photo")))
     others = [(people[1], await order(people[1]))]
     last = await people[1].send_photo(picture())
     await people[1].wait_for(after(last, says("Now send")))
@@ -223,8 +253,9 @@ async def test_full_queues_are_said_at_once_and_the_dialogue_stays(stage: Stage)
     last = await people[2].send_photo(picture())
     await people[2].wait_for(after(last, says("Now send")))
     await people[2].send_photo(picture())
-    await people[2].wait_for(after(last, says("The queue is full: 4 pictures")))
+    await people[2].wait_for(after(last, says("no more than 4 pictures")))
     stage.behave(Behaviour.PAINT)
+    await people[2].wait_for(after(last, says("I keep the photo")))
     for user, message in [*((people[0], each) for each in accepted), *others]:
         await user.press(message, "✖ Cancel")
     await people[2].send_photo(picture())
@@ -274,7 +305,7 @@ async def test_whatever_is_no_picture_is_told_what_is_awaited(stage: Stage) -> N
     await user.send_photo(picture())
     await user.wait_for(says("Now send"))
     sent = await user.send_text("hello")
-    await user.wait_for(after(sent, says("That is a text.", "whose style it should take")))
+    await user.wait_for(after(sent, says("That is a text.", "whose style the painting should take")))
     await user.send_photo(picture())
     await user.wait_for(is_result)
 
@@ -289,11 +320,11 @@ def bomb() -> bytes:
     ("data", "name", "mime_type", "sentence"),
     [
         (picture()[:900], "cut.jpg", "image/jpeg", "I cannot read this as a picture"),
-        (picture(1, 1, "PNG"), "dot.png", "image/png", "only 1×1 pixels; it needs at least 16"),
-        (bomb(), "bomb.png", "image/png", "900.0 megapixels; up to 20 are allowed"),
+        (picture(1, 1, "PNG"), "dot.png", "image/png", "only 1×1 pixels; at least 16"),
+        (bomb(), "bomb.png", "image/png", "900.0 megapixels; at most 20 are allowed"),
         (b"%PDF-1.4\n" + b"x" * 500, "paper.jpg", "image/jpeg", "I cannot read this as a picture"),
         (b"%PDF-1.4\n", "paper.pdf", "application/pdf", "not a picture that I can read"),
-        (bytes(21_000_000), "large.png", "image/png", "This file has 21.0 MB; up to 20 MB are allowed"),
+        (bytes(21_000_000), "large.png", "image/png", "This file has 21.0 MB; at most 20 MB are allowed"),
     ],
     ids=["broken", "1x1", "bomb", "pdf named jpg", "pdf", "21 MB"],
 )

@@ -1,0 +1,221 @@
+"""Pictures that cannot be taken at once: albums, which come as single messages, and files, which have to be looked at.
+
+They are stored in the dialogue as they come, so that the update can be acknowledged and a restart loses none, and
+taken a moment later by one task a dialogue, in the order in which they were sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+import structlog
+from aiogram.exceptions import AiogramError
+from aiogram.fsm.context import FSMContext
+from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StorageKey
+from aiogram.types import ReplyParameters
+
+from handlers.desk import Desk, Person, was_ordered
+from handlers.draft import Draft, Received
+from handlers.storage import dialogue_key, storage_key
+from ml_models.errors import DownloadError, PictureError, StyleTransferError
+from processing import wording
+from processing.download import TelegramPictures
+from processing.job import Failure, Picture
+from processing.store import Store
+from reporting.notices import Notices
+
+#: Telegram sends an album's messages within a few tenths of a second.
+ALBUM_PAUSE_S = 0.8
+INSPECTION_TIMEOUT_S = 90.0
+#: Pauses before another try to take what is here; after the last the user is told and it is dropped.
+RETRY_PAUSES_S = (1.0, 5.0, 20.0)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture in the inbox.
+
+    Attributes:
+        album_id: media_group_id, or None for a single picture.
+        inspected: it is known to be a picture that can be read.
+    """
+
+    received: Received
+    album_id: str | None = None
+    inspected: bool = True
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Self:
+        received = Received(Picture(**data["received"]["picture"]), int(data["received"]["message_id"]))
+        return cls(received, data["album_id"], bool(data["inspected"]))
+
+
+class Inbox:
+    """The inboxes of all dialogues."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        pictures: TelegramPictures,
+        storage: BaseStorage,
+        locks: BaseEventIsolation,
+        notices: Notices,
+    ) -> None:
+        self.desk = desk
+        self.pictures = pictures
+        self.storage = storage
+        self.locks = locks
+        self.notices = notices
+        self._arrived_at: dict[StorageKey, float] = {}
+        self._tasks: dict[StorageKey, asyncio.Task[None]] = {}
+
+    async def take(self, person: Person, context: FSMContext, item: Item) -> None:
+        """Take a picture: at once where that is possible, through the inbox otherwise. The caller holds the lock."""
+        received = item.received
+        if await was_ordered(context, received.message_id):
+            return
+        data = await context.get_data()
+        items = items_of(data)
+        if item.inspected and item.album_id is None and not items:
+            await self.desk.receive(person, context, Draft.from_data(data).add(received), origin(person, [item]))
+            return
+        if all(other.received.message_id != received.message_id for other in items):
+            await _store(context, person, [*items, item])
+        self._arrived_at[context.key] = time.monotonic()
+        self._start(context.key)
+
+    async def resume(self, store: Store) -> None:
+        """Go on with what a stopped bot left behind."""
+        for key, _ in await store.dialogues_with("inbox"):
+            self._start(storage_key(key))
+
+    async def close(self) -> None:
+        """Stop; what is here is stored and goes on at the next start."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, key: StorageKey) -> None:
+        if key not in self._tasks:
+            self._tasks[key] = asyncio.create_task(self._empty(key), name=f"inbox {dialogue_key(key)}")
+
+    async def _empty(self, key: StorageKey) -> None:
+        context = FSMContext(self.storage, key)
+        pauses = iter(RETRY_PAUSES_S)
+        while True:
+            try:
+                while await self._step(key, context):
+                    pass
+            except Exception as error:
+                log.exception("an inbox could not be emptied", dialogue=dialogue_key(key))
+                await self.notices.error(error, where="inbox")
+                pause_s = next(pauses, None)
+                if pause_s is not None:
+                    await asyncio.sleep(pause_s)
+                    continue
+                await self._give_up(context)
+            return
+
+    async def _step(self, key: StorageKey, context: FSMContext) -> bool:
+        """Do the next thing; False: the inbox is empty, and this task no longer minds it."""
+        async with self.locks.lock(key):
+            data = await context.get_data()
+            items = items_of(data)
+            pause_s = 0.0
+            if any(item.album_id for item in items):
+                pause_s = self._arrived_at.get(key, 0.0) + ALBUM_PAUSE_S - time.monotonic()
+            unknown = next((item for item in items if not item.inspected), None)
+            if not items:
+                # Under the lock, so that whoever adds next starts a new task.
+                self._tasks.pop(key, None)
+                self._arrived_at.pop(key, None)
+                return False
+            person = Person(**data["inbox"]["person"])
+            if unknown is None and pause_s <= 0:
+                await self._settle(person, context, items)
+                return True
+        # Without the lock: the user's buttons answer meanwhile.
+        if unknown is None:
+            await asyncio.sleep(pause_s)
+            return True
+        problem = await self._inspect(unknown)
+        async with self.locks.lock(key):
+            await self._note(person, context, unknown, problem)
+        return True
+
+    async def _inspect(self, item: Item) -> StyleTransferError | None:
+        try:
+            async with asyncio.timeout(INSPECTION_TIMEOUT_S):
+                await self.pictures.inspect(item.received.picture)
+        except (PictureError, DownloadError) as error:
+            return error
+        except TimeoutError:
+            return DownloadError("it took too long")
+        return None
+
+    async def _note(self, person: Person, context: FSMContext, item: Item, problem: StyleTransferError | None) -> None:
+        """Keep the item as inspected, or say what is wrong with it and drop it; a cancelled one is gone already."""
+        items = items_of(await context.get_data())
+        if item not in items:
+            return
+        index = items.index(item)
+        items[index : index + 1] = [] if problem else [replace(item, inspected=True)]
+        await _store(context, person, items)
+        if problem:
+            text = wording.failed(self.desk.say(person), Failure(problem.code, problem.details))
+            reply = ReplyParameters(message_id=item.received.message_id, allow_sending_without_reply=True)
+            await self._tell(person, text, reply)
+
+    async def _settle(self, person: Person, context: FSMContext, items: list[Item]) -> None:
+        """Take the pictures of the first message and of its album, if it is one."""
+        first = min(items, key=lambda item: item.received.message_id)
+        taken = [item for item in items if item is first or (first.album_id and item.album_id == first.album_id)]
+        before = Draft.from_data(await context.get_data())
+        # A restart may have come between the order and the emptying of the inbox.
+        new = [item.received for item in taken if not await was_ordered(context, item.received.message_id)]
+        draft = before.add(*new)
+        if draft != before:
+            await self.desk.receive(person, context, draft, origin(person, taken))
+        await _store(context, person, [item for item in items_of(await context.get_data()) if item not in taken])
+        if len(draft.pictures) < len(before.pictures) + len(new):
+            await self._tell(person, self.desk.say(person)("album.too_many", limit=draft.mode.max_styles))
+
+    async def _give_up(self, context: FSMContext) -> None:
+        try:
+            async with self.locks.lock(context.key):
+                self._tasks.pop(context.key, None)
+                data = await context.get_data()
+                if data.get("inbox"):
+                    person = Person(**data["inbox"]["person"])
+                    await _store(context, person, [])
+                    await self._tell(person, self.desk.say(person)("errors.unexpected"))
+        except Exception:
+            log.exception("an inbox is left as it is", dialogue=dialogue_key(context.key))
+
+    async def _tell(self, person: Person, text: str, reply: ReplyParameters | None = None) -> None:
+        try:
+            await self.desk.bot.send_message(person.chat_id, text, reply_parameters=reply)
+        except AiogramError as error:
+            log.warning("a sentence could not be sent", reason=type(error).__name__, user_id=person.user_id)
+
+
+def items_of(data: dict[str, Any]) -> list[Item]:
+    return [Item.from_data(item) for item in (data.get("inbox") or {}).get("items", ())]
+
+
+def origin(person: Person, items: list[Item]) -> str:
+    """Return what names the order that these pictures may complete: the same however often they come."""
+    return f"message:{person.chat_id}:{max(item.received.message_id for item in items)}"
+
+
+async def _store(context: FSMContext, person: Person, items: list[Item]) -> None:
+    data = {name: value for name, value in (await context.get_data()).items() if name != "inbox"}
+    if items:
+        data["inbox"] = {"person": asdict(person), "items": [asdict(item) for item in items]}
+    await context.set_data(data)
