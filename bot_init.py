@@ -16,10 +16,10 @@ from aiogram.types import BotCommand
 
 from config import Settings, SettingsError
 from handlers.admin import create_admin_router
-from handlers.albums import Albums
 from handlers.desk import Desk
 from handlers.errors import create_errors_router
 from handlers.groups import create_groups_router
+from handlers.inbox import Inbox
 from handlers.middlewares import LogContext, OnlyOnce, Persons
 from handlers.retries import RetryRequests
 from handlers.storage import DialogueLocks, StoredDialogues
@@ -43,9 +43,11 @@ def create_bot(settings: Settings) -> Bot:
     """Return a bot that speaks HTML to the settings' Bot API server and waits out what passes."""
     if settings.bot_token is None:
         raise SettingsError("BOT_TOKEN is not set: give the text that BotFather sent, or run the sandbox")
+    # A message may be deleted before it is replied to.
+    defaults = DefaultBotProperties(parse_mode=ParseMode.HTML, allow_sending_without_reply=True)
     session = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
     session.middleware(RetryRequests())
-    return Bot(settings.bot_token, session=session, default=DefaultBotProperties(parse_mode=ParseMode.HTML))
+    return Bot(settings.bot_token, session=session, default=defaults)
 
 
 def create_dispatcher(
@@ -75,7 +77,7 @@ def create_dispatcher(
         folders=folders,
         notices=notices,
         desk=desk,
-        albums=Albums(desk, storage, locks, notices),
+        inbox=Inbox(desk, pictures, storage, locks, notices),
         started_at=time.monotonic(),
     )
     for middleware in (LogContext(), OnlyOnce(store), Persons(catalogue)):

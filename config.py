@@ -19,7 +19,9 @@ from dotenv import dotenv_values
 
 TELEGRAM_API_URL = "https://api.telegram.org"
 TELEGRAM_DOWNLOAD_LIMIT_MB = 20
-LOCAL_SERVER_DOWNLOAD_LIMIT_MB = 2000
+#: What such a server can give out, and what is taken from it unless the operator wants more: a file is held in memory.
+LOCAL_SERVER_LARGEST_MB = 2000
+LOCAL_SERVER_DOWNLOAD_LIMIT_MB = 200
 
 
 class SettingsError(ValueError):
@@ -126,9 +128,9 @@ class Settings:
         _url("https", "http"), TELEGRAM_API_URL, "Bot API server; a local one raises the 20 MB limit of downloads"
     )
     download_limit_mb: int | None = _setting(
-        _integer(1, LOCAL_SERVER_DOWNLOAD_LIMIT_MB),
+        _integer(1, LOCAL_SERVER_LARGEST_MB),
         None,
-        "megabytes of the largest file that is taken; unset: 20 from Telegram's server, 2000 from another",
+        "megabytes of the largest file that is taken; unset: 20 from Telegram's server, 200 from another",
     )
     database_url: str | None = _setting(_database, None, "sqlite:///PATH; unset: bot.sqlite3 in DATA_DIR")
     data_dir: Path = field(

@@ -186,7 +186,7 @@ def _run_until_stopped(start: Callable[[asyncio.Event], Coroutine[Any, Any, None
         asyncio.run(run())
     except KeyboardInterrupt:
         sys.exit(130)
-    except StoreError as error:
+    except (SettingsError, StoreError) as error:
         _fail(str(error))
 
 

@@ -8,16 +8,23 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
+from urllib.parse import urlsplit
 
 import structlog
 from aiogram import Bot, Dispatcher
-from aiogram.exceptions import AiogramError
+from aiogram.exceptions import (
+    AiogramError,
+    TelegramBadRequest,
+    TelegramNetworkError,
+    TelegramNotFound,
+    TelegramUnauthorizedError,
+)
 from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
 from bot_init import create_bot, create_dispatcher, introduce
-from config import Settings
-from handlers.albums import Albums
+from config import Settings, SettingsError
+from handlers.inbox import Inbox
 from handlers.polling import Polling
 from locales.catalogue import Catalogue
 from processing.delivery import TelegramDelivery
@@ -81,6 +88,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         stack.push_async_callback(store.close)
         bot = create_bot(settings)
         stack.push_async_callback(bot.session.close)
+        await _check_token(bot, settings)
         notices = Notices(bot, settings.admin_id)
         catalogue = Catalogue()
         folders = JobFolders(settings.data_dir)
@@ -107,6 +115,8 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             queue_limit=settings.queue_limit,
             user_queue_limit=settings.user_queue_limit,
         )
+        # On the way out after the queue has given its jobs back.
+        stack.push_async_callback(notices.stopped)
         await queue.start()
         stack.push_async_callback(queue.close)
         places = PlacesInLine(store, status_messages, slots=settings.pool_size)
@@ -124,16 +134,16 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             folders=folders,
             notices=notices,
         )
-        albums = cast(Albums, dispatcher["albums"])
-        await albums.resume(store)
-        stack.push_async_callback(albums.close)
-        stack.push_async_callback(notices.stopped)
-        await introduce(bot, catalogue)
+        inbox = cast(Inbox, dispatcher["inbox"])
+        await inbox.resume(store)
+        stack.push_async_callback(inbox.close)
         if settings.webhook_url:
             url = await _listen(stack, settings, bot, dispatcher)
         else:
             url = None
             await _poll(stack, bot, dispatcher)
+        introduction = asyncio.create_task(introduce(bot, catalogue), name="introduction")
+        stack.push_async_callback(_ended, introduction)
         log.info("the bot takes updates", by="webhook" if url else "long polling", slots=settings.pool_size, url=url)
         await notices.started(f"{'webhook' if url else 'long polling'}, {settings.pool_size} worker processes")
         yield Service(settings, bot, dispatcher, store, pool, url)
@@ -146,6 +156,25 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         await stop.wait()
 
 
+async def _check_token(bot: Bot, settings: Settings) -> None:
+    try:
+        await bot.me()
+    except (TelegramUnauthorizedError, TelegramNotFound):
+        raise SettingsError(
+            f"BOT_TOKEN was refused by {settings.telegram_api_url}: give the text that BotFather sent"
+        ) from None
+    except TelegramNetworkError as error:
+        raise SettingsError(
+            f"TELEGRAM_API_URL={settings.telegram_api_url!r} cannot be reached ({redact(str(error))}): "
+            "check the address and the network"
+        ) from None
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def _listen(stack: AsyncExitStack, settings: Settings, bot: Bot, dispatcher: Dispatcher) -> str:
     """Open the server, then give its public address to Telegram."""
     app = web.Application()
@@ -155,15 +184,29 @@ async def _listen(stack: AsyncExitStack, settings: Settings, bot: Bot, dispatche
     # Waits for the updates under way before anything they need is closed.
     stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, settings.host, settings.port)
-    await site.start()
+    try:
+        await site.start()
+    except OSError as error:
+        raise SettingsError(
+            f"HOST={settings.host!r} with PORT={settings.port} cannot be listened on ({error.strerror}): "
+            "give an address of this machine and a port that is free"
+        ) from error
     assert settings.webhook_url is not None  # noqa: S101 - the caller has looked
-    await bot.set_webhook(
-        settings.webhook_url,
-        secret_token=settings.secret,
-        max_connections=MAX_CONNECTIONS,
-        allowed_updates=dispatcher.resolve_used_update_types(),
-        drop_pending_updates=False,
-    )
+    if urlsplit(settings.webhook_url).path != settings.webhook_path:
+        log.warning("WEBHOOK_URL and WEBHOOK_PATH differ", hint="the proxy between them must map one to the other")
+    try:
+        await bot.set_webhook(
+            settings.webhook_url,
+            secret_token=settings.secret,
+            max_connections=MAX_CONNECTIONS,
+            allowed_updates=dispatcher.resolve_used_update_types(),
+            drop_pending_updates=False,
+        )
+    except TelegramBadRequest as error:
+        raise SettingsError(
+            f"WEBHOOK_URL={settings.webhook_url!r} was refused by Telegram ({error.message}): "
+            "give a public https:// address"
+        ) from error
     return f"http://{settings.host}:{runner.addresses[0][1]}{settings.webhook_path}"
 
 

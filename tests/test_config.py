@@ -64,7 +64,7 @@ def test_the_derived_secret_is_stable_and_depends_on_the_token() -> None:
 
 
 def test_a_server_of_its_own_raises_the_download_limit() -> None:
-    assert load_settings({"TELEGRAM_API_URL": "http://127.0.0.1:8081/"}, None).file_limit_mb == 2000
+    assert load_settings({"TELEGRAM_API_URL": "http://127.0.0.1:8081/"}, None).file_limit_mb == 200
 
 
 def test_settings_are_frozen() -> None:
