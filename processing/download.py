@@ -42,10 +42,10 @@ class TelegramPictures:
             FileTooLargeError: it is larger than limit_mb, or than the server hands out.
             DownloadError: Telegram did not give it; it may later.
         """
-        self._check_size(picture.size_bytes)
+        self.check_size(picture.size_bytes)
         try:
             file = await self.bot.get_file(picture.file_id)
-            self._check_size(file.file_size)
+            self.check_size(file.file_size)
             path = file.file_path or ""
             # A local Bot API server gives the place on its own disk, which is this one.
             if path.startswith("/") and await asyncio.to_thread(Path(path).is_file):
@@ -67,7 +67,7 @@ class TelegramPictures:
 
     def check_photo(self, picture: Picture, width_px: int, height_px: int) -> None:
         """Check a photo by what Telegram says of it: it was made by Telegram itself. Raises PictureError."""
-        self._check_size(picture.size_bytes)
+        self.check_size(picture.size_bytes)
         if min(width_px, height_px) < MIN_SIDE_PX:
             raise PictureTooSmallError(
                 f"{width_px}x{height_px} px is too small: at least {MIN_SIDE_PX} px on each side",
@@ -80,10 +80,11 @@ class TelegramPictures:
         data = bytearray()
         async for chunk in self.bot.session.stream_content(url, timeout=DOWNLOAD_TIMEOUT_S, chunk_size=CHUNK_BYTES):
             data += chunk
-            self._check_size(len(data))
+            self.check_size(len(data))
         return bytes(data)
 
-    def _check_size(self, size_bytes: int | None) -> None:
+    def check_size(self, size_bytes: int | None) -> None:
+        """Raise FileTooLargeError for a size over the limit; None, an unknown size, passes."""
         if size_bytes is not None and size_bytes > self.limit_mb * MB:
             raise self._too_large(size_bytes)
 
