@@ -1,4 +1,4 @@
-"""One connection to the database, and the short transactions on it."""
+"""The database: two connections, one that writes and one that reads, and the short transactions on them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (tables.metadata.create_a
 class StoreError(Exception):
     """The database cannot be used; the text is complete and for the operator."""
 
+    @classmethod
+    def of(cls, error: SQLAlchemyError) -> StoreError:
+        """Return it in the database's own words: the statement and what fills it are the users'."""
+        found = cls(f"the database fails: {getattr(error, 'orig', None) or error}")
+        found.__cause__ = error
+        return found
+
 
 @dataclass(slots=True, eq=False)
 class _Wish(Generic[T]):
@@ -37,6 +44,13 @@ class _Wish(Generic[T]):
     future: asyncio.Future[T]
     result: T | None = None
     error: Exception | None = None
+
+
+class _WishError(Exception):
+    """The database itself failed in the middle of this wish."""
+
+    def __init__(self, wish: _Wish[Any]) -> None:
+        self.wish = wish
 
 
 class Database:
@@ -79,7 +93,7 @@ class Database:
             self._engine = None
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run the work, which changes nothing, on what is committed; it waits for no writer."""
+        """Run the work, which changes nothing, on what is committed; it waits for no writer. Raises StoreError."""
         if self._engine is None or self._writer is None:
             raise StoreError("the database is closed")
         return await asyncio.get_running_loop().run_in_executor(self._threads[1], _read, self._engine, work)
@@ -87,7 +101,8 @@ class Database:
     async def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
         """Run the work in a transaction and return its result once that is committed.
 
-        An error of the work undoes the work alone and is raised here.
+        An error of the work undoes the work alone and is raised here, one of the database as StoreError. Where that
+        happens to a group, the work of the others may be run once more, from the start.
 
         Args:
             durable: survives the loss of power; otherwise only the death of the process.
@@ -115,7 +130,7 @@ class Database:
                 await loop.run_in_executor(thread, _commit, engine, wishes)
             except Exception as error:
                 for wish in wishes:
-                    wish.error = error
+                    wish.error = StoreError.of(error) if isinstance(error, SQLAlchemyError) else error
             for wish in wishes:
                 if wish.future.done():
                     continue
@@ -148,19 +163,40 @@ class Database:
 
 
 def _read(engine: Engine, work: Callable[[Connection], T]) -> T:
-    with engine.connect() as connection:
-        return work(connection)
+    try:
+        with engine.connect() as connection:
+            return work(connection)
+    except SQLAlchemyError as error:
+        raise StoreError.of(error) from error
 
 
 def _commit(engine: Engine, wishes: list[_Wish[Any]]) -> None:
+    left = list(wishes)
+    while left:
+        try:
+            _transact(engine, left)
+            return
+        except _WishError as failed:
+            left.remove(failed.wish)
+
+
+def _transact(engine: Engine, wishes: list[_Wish[Any]]) -> None:
     commits = "FULL" if any(wish.durable for wish in wishes) else "NORMAL"
     with engine.connect().execution_options(commits=commits) as connection, connection.begin():
         for wish in wishes:
+            wish.error = None
+            savepoint = connection.begin_nested()
             try:
-                with connection.begin_nested():
-                    wish.result = wish.work(connection)
+                wish.result = wish.work(connection)
+            except SQLAlchemyError as error:
+                wish.error = StoreError.of(error)
+                # A full disk, for one, has undone all of the transaction by now, and its savepoints are gone.
+                raise _WishError(wish) from None
             except Exception as error:
                 wish.error = error
+                savepoint.rollback()
+            else:
+                savepoint.commit()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

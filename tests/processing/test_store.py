@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from processing import database as database_module
 from processing import store as store_module
@@ -101,6 +102,47 @@ async def test_a_failing_transaction_harms_no_other(store: Store, new_job: NewJo
     results = await asyncio.gather(*changes, return_exceptions=True)
     assert [type(result) for result in results] == [int, UnknownJobError, int, UnknownJobError, bool]
     assert (await store.counts())[Status.QUEUED] == 2
+
+
+async def test_a_full_disk_fails_the_one_that_met_it_and_loses_nothing_of_its_neighbours(
+    store: Store, new_job: NewJobs
+) -> None:
+    def fill(connection: Connection) -> None:
+        connection.exec_driver_sql("PRAGMA max_page_count=1")  # as many as there are
+        try:
+            connection.exec_driver_sql("INSERT INTO dialogues VALUES ('1:2', NULL, zeroblob(1000000))")
+        finally:
+            connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+
+    changes = (add(store, new_job), store._database.write(fill), add(store, new_job))
+    first, full, last = await asyncio.gather(*changes, return_exceptions=True)
+    assert isinstance(full, StoreError)
+    assert str(full) == "the database fails: database or disk is full"
+    assert isinstance(full.__cause__, OperationalError)
+    assert [job.id for job in await store.active_jobs(1)] == [first, last]
+    assert await store.get_dialogue("1:2") == (None, {})
+
+
+async def test_a_database_that_another_holds_fails_in_words(
+    store: Store, database_url: str, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.close()
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 10)
+    await store.open()
+    other = sqlite3.connect(database_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    results = await asyncio.gather(*(add(store, new_job) for _ in range(3)), return_exceptions=True)
+    assert [str(result) for result in results] == ["the database fails: database is locked"] * 3
+    assert {type(result) for result in results} == {StoreError}
+    other.execute("ROLLBACK")
+    other.close()
+    await add(store, new_job)
+
+
+async def test_what_cannot_be_read_is_an_error_of_the_store(store: Store) -> None:
+    with pytest.raises(StoreError, match="no such table: gone") as caught:
+        await store._database.read(lambda connection: connection.exec_driver_sql("SELECT * FROM gone"))
+    assert isinstance(caught.value.__cause__, OperationalError)
 
 
 async def test_what_was_asked_for_is_done_even_if_the_one_who_asked_is_cancelled(
