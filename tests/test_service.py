@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 
+from config import SettingsError
 from processing.job import Status
 from processing.store import Store, StoreError
 from sandbox.server import Sandbox, SandboxUser
@@ -177,3 +180,34 @@ async def test_the_token_is_in_no_log_not_even_when_a_download_fails(
             sandbox.faults.clear()
             told = " ".join(words(message) for person in (user, sandbox.user(ADMIN_ID)) for message in person.messages)
     assert sandbox.token not in caplog.text + told
+
+
+@pytest.mark.asyncio(loop_scope="function")
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"bot_token": "777:" + "B" * 35}, "BOT_TOKEN was refused by http"),
+        (
+            {"webhook_url": "https://bot.example.org/webhook"},
+            "WEBHOOK_URL='https://bot.example.org/webhook' was refused",
+        ),
+        ({"telegram_api_url": "http://127.0.0.1:9"}, "TELEGRAM_API_URL='http://127.0.0.1:9' cannot be reached"),
+        ({"host": "192.0.2.1"}, "HOST='192.0.2.1' with PORT="),
+        ({"port": None}, "cannot be listened on"),
+    ],
+    ids=["token", "webhook", "server", "host", "port"],
+)
+async def test_a_start_that_fails_names_the_setting_and_leaves_nothing(
+    tmp_path: Path, changes: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.retries.PAUSES_S", (0.01,))
+    async with Sandbox() as sandbox:
+        if changes.get("port", 0) is None:
+            # The sandbox has this one.
+            changes = {"port": int(sandbox.url.rsplit(":", 1)[1])}
+        with pytest.raises(SettingsError, match=re.escape(sentence)) as caught:
+            async with bot_in(sandbox, tmp_path, **changes):
+                pass
+    assert sandbox.token not in str(caught.value)
+    assert "B" * 35 not in str(caught.value)
+    assert not psutil.Process().children(recursive=True)
