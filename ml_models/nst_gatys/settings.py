@@ -38,7 +38,8 @@ class GatysSettings:
 
 
 # The origin's layers and weights: content conv2_2, style conv1_1 to conv3_1 taken before the ReLU, mean squared error
-# of Gram matrices divided by C H W, 1e5 : 1. (200 px, 500 evaluations of L-BFGS at lr 1 from the photo.)
+# of Gram matrices divided by C H W, 1e5 : 1. Ours are the stages: the origin spends 500 evaluations at one size.
+# range_weight: measured, the least power of ten that keeps pixels within 0..1 but for a few thousandths.
 VGG19 = GatysSettings(
     content_layers={"conv2_2": 1.0},
     style_layers={"conv1_1": 1.0, "conv1_2": 1.0, "conv2_1": 1.0, "conv2_2": 1.0, "conv3_1": 1.0},
@@ -51,14 +52,19 @@ VGG19 = GatysSettings(
 )
 
 # Losses of this encoder are relative (1.0: as far from the style as a black feature is), so the weights are near one.
+# The layers are those of AdaIN (arXiv:1703.06868, section 5). The style's weight and the evaluations were chosen by eye
+# and by networks that were not optimised, on held-out photos and paintings at 512 px, two cores: 10, 30 and 40 leave
+# the same faces and give ever stronger strokes (Oxford style 0.178 at 10, 0.155 at 40, content 1.95 and 2.21);
+# 35, 50 and 80 evaluations of the last stage leave an Oxford style of 1.05, 0.91 and 0.85 after 39, 46 and 59 seconds
+# of processor time for a square. total_variation_weight: the grain stays below that of the style.
 SLIM = GatysSettings(
     content_layers={"relu4_1": 1.0},
     style_layers={"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0},
     content_weight=1.0,
-    style_weight=10.0,
+    style_weight=30.0,
     total_variation_weight=2.0,
     range_weight=20.0,
-    evaluations=((160, 120), (320, 100), (640, 80), (1280, 50), (2048, 30)),
+    evaluations=((160, 150), (320, 120), (640, 64), (1280, 40), (2048, 25)),
     bytes_per_pixel=1000,
 )
 
