@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
@@ -15,26 +16,32 @@ from keyboards.job import status_buttons
 from locales.catalogue import Catalogue, Say
 from ml_models.contract import Progress
 from processing import wording
-from processing.job import Job, Ticket
+from processing.job import Job, Status, Ticket
 from processing.store import Store
 from reporting.logs import redact
 
 SECONDS_BETWEEN_EDITS = 3.0
+LAST_EDIT_S = 5.0
+
+#: What Telegram says when the text of a photo is to be edited.
+NO_TEXT = "there is no text in the message to edit"
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class _Showing:
-    """The progress of one job that is on its way to the chat.
+    """What is on its way to the message of one job.
 
     Attributes:
-        newest: what is to be shown next, or None once it is shown.
+        newest: what is to be shown next, a place in the queue or a progress; None once it is shown.
         preview: the newest picture not shown yet; a later progress without one must not drop it.
+        stopped: nothing more is to be shown.
     """
 
-    newest: Progress | None
-    preview: bytes | None
+    newest: Progress | Ticket | None = None
+    preview: bytes | None = None
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
 
@@ -52,17 +59,15 @@ class StatusMessages:
 
     def show(self, job: Job, progress: Progress) -> None:
         """Show the progress soon: at most one edit in three seconds, always the newest."""
-        showing = self._showing.get(job.id)
-        if showing is None:
-            showing = self._showing[job.id] = _Showing(progress, progress.preview)
-            showing.task = asyncio.create_task(self._keep_showing(job, showing))
-        else:
-            showing.newest = progress
-            showing.preview = progress.preview or showing.preview
+        showing = self._showing_of(job)
+        showing.newest = progress
+        showing.preview = progress.preview or showing.preview
 
-    async def show_place(self, ticket: Ticket) -> None:
-        """Bring the message of a waiting job up to date."""
-        await self._show(ticket.job, wording.accepted(self._say(ticket.job), ticket), None)
+    def show_place(self, ticket: Ticket) -> None:
+        """Bring the message of a waiting job up to date, as soon as show would."""
+        showing = self._showing_of(ticket.job)
+        if not isinstance(showing.newest, Progress):
+            showing.newest = ticket
 
     async def show_cancelled(self, job: Job) -> None:
         """Say that the job was stopped, and take the buttons away."""
@@ -71,11 +76,16 @@ class StatusMessages:
         await self._edit(now, self._say(job)("cancel.done"), None, None)
 
     async def stop_showing(self, job_id: int) -> None:
-        """Return when no edit of this job's message is under way any more."""
-        showing = self._showing.pop(job_id, None)
+        """Begin no further edit of this job's message and let the one under way end, so that none comes later."""
+        showing = self._showing.get(job_id)
         if showing and showing.task:
-            showing.task.cancel()
-            await asyncio.wait([showing.task])
+            showing.stopped.set()
+            _, late = await asyncio.wait([showing.task], timeout=LAST_EDIT_S)
+            if late:
+                showing.task.cancel()
+                await asyncio.wait([showing.task])
+            if self._showing.get(job_id) is showing:
+                del self._showing[job_id]
 
     async def remove(self, job: Job) -> None:
         """Delete the message: the outcome was told."""
@@ -87,31 +97,46 @@ class StatusMessages:
                 log.info("a status message stays", job_id=job.id, reason=redact(str(error)))
 
     async def close(self) -> None:
-        for job_id in list(self._showing):
-            await self.stop_showing(job_id)
+        await asyncio.gather(*(self.stop_showing(job_id) for job_id in list(self._showing)))
+
+    def _showing_of(self, job: Job) -> _Showing:
+        showing = self._showing.get(job.id)
+        if showing is None:
+            showing = self._showing[job.id] = _Showing()
+            showing.task = asyncio.create_task(self._keep_showing(job, showing), name=f"status of job {job.id}")
+        return showing
 
     async def _keep_showing(self, job: Job, showing: _Showing) -> None:
-        try:
-            while showing.newest is not None:
-                progress, preview = showing.newest, showing.preview
-                showing.newest = showing.preview = None
-                if not await self._show(job, wording.progress(self._say(job), job, progress), preview):
-                    # It stays in the table as it is, so that no later progress tries again.
+        while showing.newest is not None and not showing.stopped.is_set():
+            newest, preview = showing.newest, showing.preview
+            showing.newest = showing.preview = None
+            try:
+                if not await self._show(job.id, newest, preview):
+                    # It stays in the table as it is, so that nothing later tries again.
                     return
-                await asyncio.sleep(self.seconds_between_edits)
-            self._showing.pop(job.id, None)
-        except Exception:
-            # A progress that cannot be shown must not harm the job.
-            log.exception("progress could not be shown", job_id=job.id)
+            except Exception:
+                # What cannot be shown must not harm the job.
+                log.exception("a status could not be shown", job_id=job.id)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.seconds_between_edits):
+                    await showing.stopped.wait()
+        if self._showing.get(job.id) is showing:
+            del self._showing[job.id]
 
-    async def _show(self, job: Job, text: str, preview: bytes | None) -> bool:
-        """Edit the message while the job is active; False where there is no message to edit any more."""
-        now = await self.store.get(job.id)
-        if not now.status.active:
+    async def _show(self, job_id: int, newest: Progress | Ticket, preview: bytes | None) -> bool:
+        """Edit the message while that is true; False where there is no message to edit any more."""
+        job = await self.store.get(job_id)
+        say = self._say(job)
+        if isinstance(newest, Progress):
+            outdated = not job.status.active
+            text = wording.progress(say, job, newest)
+        else:
+            outdated = job.status is not Status.QUEUED
+            earlier = [other for other in await self.store.active_jobs(job.user_id) if other.id < job.id]
+            text = wording.accepted(say, newest, follows=bool(earlier and newest.position))
+        if outdated:
             return True
-        return await self._edit(
-            now, text, preview, status_buttons(self._say(job), job.id, swap=len(job.order.styles) == 1)
-        )
+        return await self._edit(job, text, preview, status_buttons(say, job.id, swap=len(job.order.styles) == 1))
 
     async def _edit(self, job: Job, text: str, preview: bytes | None, buttons: InlineKeyboardMarkup | None) -> bool:
         """Edit text or caption, or add the preview, which makes a photo of the message."""
@@ -133,6 +158,10 @@ class StatusMessages:
             else:
                 await self.bot.edit_message_text(text, chat_id=chat_id, message_id=message_id, reply_markup=buttons)
         except TelegramBadRequest as error:
+            if NO_TEXT in error.message and not job.status_has_picture:
+                # The bot was killed between showing the first picture and remembering it.
+                await self.store.set_status_message(job.id, message_id, has_picture=True)
+                return await self._edit(replace(job, status_has_picture=True), text, None, buttons)
             # The user may have deleted it; "not modified" is no loss.
             return "not modified" in error.message
         except TelegramForbiddenError:

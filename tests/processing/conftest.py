@@ -6,9 +6,13 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from aiogram import Bot
 
+from bot_init import create_bot
 from processing.job import NewJob, Order, Picture, Status, WeightedStyle
 from processing.store import Store
+from sandbox.server import Sandbox
+from tests.bots import settings_for
 
 NewJobs = Callable[..., NewJob]
 
@@ -37,6 +41,19 @@ async def store(database_url: str) -> AsyncIterator[Store]:
     await store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def bot(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Bot]:
+    bot = create_bot(settings_for(sandbox, tmp_path))
+    yield bot
+    await bot.session.close()
 
 
 @pytest.fixture
