@@ -11,10 +11,13 @@ from aiogram.exceptions import (
     AiogramError,
     ClientDecodeError,
     TelegramBadRequest,
+    TelegramConflictError,
     TelegramForbiddenError,
     TelegramNetworkError,
+    TelegramNotFound,
     TelegramRetryAfter,
     TelegramServerError,
+    TelegramUnauthorizedError,
 )
 from aiogram.types import FSInputFile
 
@@ -29,8 +32,17 @@ from processing.status_message import StatusMessages
 from reporting.logs import redact
 from reporting.notices import Notices
 
-#: Telegram may take the answer later; anything else it refuses for good.
-PASSING = (TelegramRetryAfter, TelegramNetworkError, TelegramServerError, ClientDecodeError)
+#: Telegram may take the answer later; anything else it refuses for good. 401, 404 and 409 are about the bot: its token
+#: was revoked or mistyped. A chat that is gone is a 400.
+PASSING = (
+    TelegramRetryAfter,
+    TelegramNetworkError,
+    TelegramServerError,
+    ClientDecodeError,
+    TelegramUnauthorizedError,
+    TelegramNotFound,
+    TelegramConflictError,
+)
 
 log = structlog.get_logger(__name__)
 
