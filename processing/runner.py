@@ -1,7 +1,8 @@
 """The runner: takes one job from its pictures to a stored painting, and its outcome to the user.
 
-It works on the store alone, so any engine of the queue can carry it. Whatever goes wrong ends in the job's row as a
-failure with a code; nothing but cancelling comes out of it.
+It works on the store alone, so any engine of the queue can carry it. Whatever goes wrong with a job ends in its row as
+a failure with a code. Out of run() comes cancelling, and once the bot stops also an error of the store: the row is then
+as it was, and the next start takes the job up again.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ class Runner:
         self._max_megapixels = max_megapixels
         self._memory_mb = memory_mb
         self._stopping = asyncio.Event()
+        self._unreported: dict[int, Exception] = {}
 
     async def run(self, job: Job) -> None:
         """Paint a running job and leave it painted, failed, or as somebody else has ended it meanwhile."""
@@ -126,10 +128,15 @@ class Runner:
                 await self._fail(job, error)
 
     async def finish(self, job: Job) -> None:
-        """Tell the user of a painted or failed job, for as long as it takes; other jobs need nothing."""
+        """Tell the user of a painted or failed job, for as long as it takes; other jobs need nothing.
+
+        The admin hears of a failure after the user, or after the first try to tell him.
+        """
         pause_s = FIRST_PAUSE_S
         with bound_contextvars(job_id=job.id, user_id=job.user_id):
-            while not await self._told(job):
+            told = await self._told(job)
+            await self._report(job)
+            while not told:
                 log.warning("job_told_later", pause_s=pause_s)
                 try:
                     async with asyncio.timeout(pause_s):
@@ -137,6 +144,7 @@ class Runner:
                     return
                 except TimeoutError:
                     pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                told = await self._told(job)
 
     def stop(self) -> None:
         """Begin no further try to tell a user; what is being sent is sent to its end."""
@@ -217,7 +225,7 @@ class Runner:
         if stored.status is Status.FAILED:
             await asyncio.to_thread(self._folders.remove, job.id)
             if not of_the_user:
-                await self._report(job, error)
+                self._unreported[job.id] = error
 
     async def _told(self, job: Job) -> bool:
         """Do what the row says is still to be done; return False where it has to be tried again."""
@@ -243,14 +251,18 @@ class Runner:
             log.exception("job_not_told")
             return False
 
-    async def _report(self, job: Job, error: Exception) -> None:
-        try:
-            await self._delivery.report(job, error)
-        except Exception:
-            log.exception("error_not_reported")
+    async def _report(self, job: Job) -> None:
+        if error := self._unreported.pop(job.id, None):
+            try:
+                await self._delivery.report(job, error)
+            except Exception:
+                log.exception("error_not_reported")
 
     async def _persist(self, change: Callable[[], Awaitable[T]]) -> T:
-        """Change the store, and try until that succeeds (a full disk): the row is what everything else goes by."""
+        """Change the store, and try until that succeeds (a full disk): the row is what everything else goes by.
+
+        Raises what the store raises once the bot stops.
+        """
         pause_s = FIRST_PAUSE_S
         while True:
             try:

@@ -209,6 +209,40 @@ async def test_what_is_not_the_users_fault_is_reported(
     assert len(house.chat.told) == 1
 
 
+async def test_a_notice_holds_no_slot_and_comes_after_the_users_sentence(
+    house: House, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told_before: list[int] = []
+    may_send = asyncio.Event()
+
+    async def slow(job: Job, error: BaseException) -> None:
+        told_before.append(len(house.chat.told))
+        await may_send.wait()
+
+    monkeypatch.setattr(house.chat, "report", slow)
+    house.pool.errors = [RuntimeError("a fault of the bot")]
+    job = await house.take(new_job)
+    await asyncio.wait_for(house.runner.run(job), 5.0)
+    assert told_before == []
+    finishing = asyncio.create_task(house.runner.finish(job))
+    await until(lambda: told_before == [1])
+    assert (await house.store.get(job.id)).told_at is not None
+    may_send.set()
+    await finishing
+
+
+async def test_a_user_who_cannot_be_reached_keeps_no_error_from_the_admin(house: House, new_job: NewJobs) -> None:
+    house.chat.refusals = 10**6
+    house.pool.errors = [RuntimeError("a fault of the bot")]
+    job = await house.take(new_job)
+    await house.runner.run(job)
+    finishing = asyncio.create_task(house.runner.finish(job))
+    await until(lambda: len(house.chat.reported) == 1)
+    house.runner.stop()
+    await finishing
+    assert len(house.chat.reported) == 1
+
+
 async def test_a_lost_network_is_waited_out(house: House, new_job: NewJobs) -> None:
     house.pictures.errors = [DownloadError("reset"), DownloadError("reset")]
     job = await house.carry(await house.take(new_job))
