@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import time
 import traceback
@@ -15,6 +16,7 @@ from aiogram.exceptions import AiogramError
 from reporting.logs import redact
 
 QUIET_S = 600.0
+SEND_TIMEOUT_S = 10.0
 #: Of a message's 4,096 characters, less the words around it.
 TRACEBACK_CHARACTERS = 2500
 REMEMBERED_ERRORS = 200
@@ -29,7 +31,10 @@ class _Seen:
 
 
 class Notices:
-    """Sends notices to one person, or to nobody where admin_id is None. Never raises for Telegram's sake."""
+    """Sends notices to one person, or to nobody where admin_id is None.
+
+    Never raises for Telegram's sake, and never takes longer than SEND_TIMEOUT_S.
+    """
 
     def __init__(self, bot: Bot, admin_id: int | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.bot = bot
@@ -68,9 +73,11 @@ class Notices:
         if self.admin_id is None:
             return
         try:
-            await self.bot.send_message(self.admin_id, text)
-        except AiogramError as error:
-            log.warning("a notice could not be sent", reason=redact(str(error)))
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self.bot.send_message(self.admin_id, text)
+        except (AiogramError, TimeoutError) as error:
+            reason = redact(str(error)) or f"it took longer than {SEND_TIMEOUT_S:g} s"
+            log.warning("a notice could not be sent", reason=reason)
 
 
 def _signature(error: BaseException) -> str:

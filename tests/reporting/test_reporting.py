@@ -13,6 +13,7 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramForbiddenError
 from aiogram.methods import SendMessage
 
+from reporting import notices as notices_module
 from reporting.logs import redact, set_up_logging
 from reporting.notices import QUIET_S, Notices
 
@@ -128,6 +129,15 @@ async def test_nobody_is_told_without_an_admin_and_a_blocked_notice_harms_nothin
     assert silent.sent == []
     blocked = TelegramForbiddenError(method=SendMessage(chat_id=1, text="x"), message="blocked")
     await Notices(cast(Bot, Outbox(blocked)), 42).stopped()
+
+
+async def test_a_notice_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hanging(Outbox):
+        async def send_message(self, chat_id: int, text: str) -> None:
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(notices_module, "SEND_TIMEOUT_S", 0.05)
+    await asyncio.wait_for(Notices(cast(Bot, Hanging()), 42).error(caught(leak)), 5.0)
 
 
 async def test_errors_at_the_same_time_are_one_notice() -> None:
