@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
+from io import BytesIO
 from pathlib import Path
 
 import aiohttp
@@ -16,7 +18,8 @@ from reporting.logs import redact
 
 MB = 1_000_000
 CHUNK_BYTES = 256 * 1024
-DOWNLOAD_TIMEOUT_S = 120
+#: For one picture in all: asking for its place, waiting out a flood limit, and its bytes.
+FETCH_TIMEOUT_S = 120
 #: Pictures decoded at a time in the bot's own process, to see whether they are whole.
 INSPECTIONS_AT_A_TIME = 2
 
@@ -40,23 +43,26 @@ class TelegramPictures:
 
         Raises:
             FileTooLargeError: it is larger than limit_mb, or than the server hands out.
-            DownloadError: Telegram did not give it; it may later.
+            DownloadError: Telegram did not give it within FETCH_TIMEOUT_S; it may later.
         """
         self.check_size(picture.size_bytes)
         try:
-            file = await self.bot.get_file(picture.file_id)
-            self.check_size(file.file_size)
-            path = file.file_path or ""
-            # A local Bot API server gives the place on its own disk, which is this one.
-            if path.startswith("/") and await asyncio.to_thread(Path(path).is_file):
-                return await asyncio.to_thread(Path(path).read_bytes)
-            return await self._download(self.bot.session.api.file_url(self.bot.token, path.lstrip("/")))
+            async with asyncio.timeout(FETCH_TIMEOUT_S):
+                file = await self.bot.get_file(picture.file_id)
+                self.check_size(file.file_size)
+                path = file.file_path or ""
+                # A local Bot API server gives the place on its own disk, which is this one.
+                if path.startswith("/") and await asyncio.to_thread(Path(path).is_file):
+                    return await asyncio.to_thread(Path(path).read_bytes)
+                return await self._download(self.bot.session.api.file_url(self.bot.token, path.lstrip("/")))
+        except TimeoutError:
+            raise DownloadError(f"it took longer than {FETCH_TIMEOUT_S:g} s") from None
         except TelegramBadRequest as error:
             if "too big" in error.message:
                 raise self._too_large(picture.size_bytes) from None
             raise DownloadError(f"getFile: {redact(error.message)}") from None
         # Their texts hold the address, and that the token: they are not passed on.
-        except (AiogramError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (AiogramError, aiohttp.ClientError, OSError) as error:
             raise DownloadError(f"{type(error).__name__}: {redact(str(error))}") from None
 
     async def inspect(self, picture: Picture) -> None:
@@ -77,11 +83,14 @@ class TelegramPictures:
             )
 
     async def _download(self, url: str) -> bytes:
-        data = bytearray()
-        async for chunk in self.bot.session.stream_content(url, timeout=DOWNLOAD_TIMEOUT_S, chunk_size=CHUNK_BYTES):
-            data += chunk
-            self.check_size(len(data))
-        return bytes(data)
+        data = BytesIO()
+        chunks = self.bot.session.stream_content(url, timeout=FETCH_TIMEOUT_S, chunk_size=CHUNK_BYTES)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                self.check_size(data.tell() + len(chunk))
+                data.write(chunk)
+        # Hands its own buffer out, so the file is not held twice.
+        return data.getvalue()
 
     def check_size(self, size_bytes: int | None) -> None:
         """Raise FileTooLargeError for a size over the limit; None, an unknown size, passes."""

@@ -258,19 +258,6 @@ async def test_a_picture_that_telegram_does_not_give_fails_the_job(house: House,
     assert house.pool.requests == []
 
 
-async def test_a_download_that_hangs_ends(house: House, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module, "FETCH_TIMEOUT_S", 0.01)
-
-    async def hang(picture: Picture) -> bytes:
-        await asyncio.sleep(60)
-        return b""
-
-    monkeypatch.setattr(house.pictures, "fetch", hang)
-    job = await house.carry(await house.take(new_job))
-    assert job.failure
-    assert job.failure.code == "download"
-
-
 async def test_a_lost_worker_is_forgiven_once(house: House, new_job: NewJobs) -> None:
     house.pool.errors = [WorkerLostError("died")]
     job = await house.carry(await house.take(new_job))
