@@ -177,10 +177,14 @@ class Inbox:
         first = min(items, key=lambda item: item.received.message_id)
         taken = [item for item in items if item is first or (first.album_id and item.album_id == first.album_id)]
         before = Draft.from_data(await context.get_data())
-        # A restart may have come between the order and the emptying of the inbox.
-        new = [item.received for item in taken if not await was_ordered(context, item.received.message_id)]
+        # Known already: a restart or a failure came between taking them and emptying the inbox.
+        new = [
+            item.received
+            for item in taken
+            if not before.has(item.received.message_id) and not await was_ordered(context, item.received.message_id)
+        ]
         draft = before.add(*new)
-        if draft != before:
+        if new:
             await self.desk.receive(person, context, draft, origin(person, taken))
         await _store(context, person, [item for item in items_of(await context.get_data()) if item not in taken])
         if len(draft.pictures) < len(before.pictures) + len(new):
