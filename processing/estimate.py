@@ -22,10 +22,11 @@ OVERDUE_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One finished run: the size of its result in millions of pixels, and its wall time in seconds."""
+    """One finished run: the size of its result in millions of pixels, its wall time in seconds, and its network."""
 
     megapixels: float
     seconds: float
+    encoder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A job's place: 0 runs, 1 is taken next; seconds until its picture is there, or None where nothing is known."""
+    """A job's place: 0 runs or begins at once, as a slot is free for it, 1 is the next to wait for one.
+
+    seconds: until its picture is there, or None where nothing is known.
+    """
 
     position: int
     seconds: float | None
@@ -49,15 +53,18 @@ class Place:
 class Runs(Protocol):
     """The memory of finished runs; the store is one."""
 
-    async def recent_runs(self, algorithm: str, limit: int) -> list[Run]: ...
+    async def recent_runs(self, algorithm: str, limit: int) -> list[Run]:
+        """Return what the latest finished runs of this algorithm took, newest first."""
+        ...
 
 
 def run_seconds(algorithm: str, size_px: int, recent: Sequence[Run]) -> float | None:
     """Return the seconds that a run takes: the median of the recent ones per pixel, or the registry's, times its size.
 
-    None where nothing is known: an algorithm that is not installed any more and has left no runs.
+    Only runs with the network of the newest one count: another one has another speed. None where nothing is known: an
+    algorithm that is not installed any more and has left no runs.
     """
-    if rates := [run.seconds / run.megapixels for run in recent if run.megapixels > 0]:
+    if rates := [run.seconds / run.megapixels for run in recent if run.megapixels and run.encoder == recent[0].encoder]:
         return median(rates) * size_px**2 * USUAL_PROPORTION / 1e6
     known = ALGORITHMS.get(algorithm)
     return known.seconds_at_512 * (size_px / 512) ** 2 if known else None
@@ -75,7 +82,8 @@ def places(
     """
     found: dict[int, Place] = {}
     free_at = [0.0] * slots
-    position = 0
+    # A slot without a run takes a waiting job at once.
+    position = -max(0, slots - sum(turn.started_at is not None for turn in line))
     known = True
     for turn in line:
         takes = seconds_of(turn)
@@ -88,7 +96,7 @@ def places(
         else:
             position += 1
             ends_s = begins_s + (takes or 0.0)
-            found[turn.job_id] = Place(position, ends_s if known else None)
+            found[turn.job_id] = Place(max(0, position), ends_s if known else None)
         heapq.heappush(free_at, ends_s)
     return found
 

@@ -146,7 +146,7 @@ class Ticket:
 
     Attributes:
         job: the stored job.
-        position: 1 is next to be taken up; 0 is running or has ended.
+        position: 1 is the next to wait for a free slot; 0 runs, begins at once or has ended.
         seconds: honest estimate of the time until its picture is there, or None where nothing is known.
         new: False where the same origin was stored before.
     """

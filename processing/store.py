@@ -256,11 +256,11 @@ class Store:
         """Return what the latest finished runs of this algorithm took, newest first."""
 
         def read(connection: Connection) -> list[Run]:
-            columns = (jobs.c.width_px, jobs.c.height_px, jobs.c.seconds)
+            columns = (jobs.c.width_px, jobs.c.height_px, jobs.c.seconds, jobs.c.encoder)
             finished = (jobs.c.algorithm == algorithm) & jobs.c.seconds.is_not(None)
             query = select(*columns).where(finished).order_by(jobs.c.finished_at.desc()).limit(limit)
             rows = connection.execute(query)
-            return [Run(row.width_px * row.height_px / 1e6, row.seconds) for row in rows]
+            return [Run(row.width_px * row.height_px / 1e6, row.seconds, row.encoder) for row in rows]
 
         return await self._database.read(read)
 

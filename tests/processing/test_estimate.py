@@ -26,8 +26,14 @@ def test_the_registry_speaks_until_runs_were_measured() -> None:
 
 
 def test_the_median_of_the_runs_is_scaled_by_size() -> None:
-    runs = [Run(0.1, 1.0), Run(0.2, 2.0), Run(0.1, 100.0)]  # 10, 10 and 1000 s a megapixel
+    runs = [Run(0.1, 1.0, "slim"), Run(0.2, 2.0, "slim"), Run(0.1, 100.0, "slim")]  # 10, 10 and 1000 s a megapixel
     assert run_seconds("nst_gatys", 1000, runs) == pytest.approx(10.0 * USUAL_PROPORTION)
+
+
+def test_only_the_network_of_the_newest_run_speaks() -> None:
+    runs = [Run(1.0, 60.0, "vgg19"), *[Run(1.0, 3.0, "slim")] * 24]
+    assert run_seconds("nst_gatys", 1000, runs) == pytest.approx(60.0 * USUAL_PROPORTION)
+    assert run_seconds("nst_gatys", 1000, runs[1:]) == pytest.approx(3.0 * USUAL_PROPORTION)
 
 
 def test_one_slot_is_a_line() -> None:
@@ -44,10 +50,21 @@ def test_the_first_free_slot_takes_the_next() -> None:
 
 def test_idle_slots_begin_at_once() -> None:
     assert places([waiting(1), waiting(2), waiting(3)], lambda _: 10.0, 2, NOW) == {
-        1: Place(1, 10.0),
-        2: Place(2, 10.0),
-        3: Place(3, 20.0),
+        1: Place(0, 10.0),
+        2: Place(0, 10.0),
+        3: Place(1, 20.0),
     }
+    assert places([running(1, 4.0), waiting(2), waiting(3)], lambda _: 10.0, 2, NOW) == {
+        1: Place(0, 6.0),
+        2: Place(0, 10.0),
+        3: Place(1, 16.0),
+    }
+
+
+def test_more_runs_than_slots_leave_none_free() -> None:
+    """After a restart with fewer slots."""
+    found = places([running(1, 0.0), running(2, 0.0), waiting(3)], lambda _: 10.0, 1, NOW)
+    assert found[3].position == 1
 
 
 def test_a_run_that_is_overdue_is_not_promised_for_now() -> None:
@@ -66,7 +83,7 @@ async def test_the_estimator_asks_its_memory_and_not_for_every_user() -> None:
     class Memory:
         async def recent_runs(self, algorithm: str, limit: int) -> list[Run]:
             asked.append(algorithm)
-            return [Run(1.0, 3.0)]
+            return [Run(1.0, 3.0, "slim")]
 
     estimator = Estimator(Memory(), 1)
     for _ in range(3):

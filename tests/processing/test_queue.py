@@ -113,6 +113,11 @@ async def test_a_ticket_tells_place_and_time(queue: LocalQueue, runner: FakeRunn
     assert running.seconds == pytest.approx(run_s, abs=1.0)
 
 
+async def test_a_job_for_a_free_slot_begins_at_once(queue: LocalQueue, new_job: NewJobs) -> None:
+    tickets = [await queue.submit(new_job(user_id)) for user_id in (1, 2, 3)]
+    assert [ticket.position for ticket in tickets] == [0, 0, 1]
+
+
 async def test_the_same_origin_gives_the_same_ticket(queue: LocalQueue, new_job: NewJobs) -> None:
     new = new_job(origin="update:7")
     first, again = await queue.submit(new), await queue.submit(new)
@@ -188,7 +193,7 @@ async def test_replacing_a_running_job_stops_its_work_and_needs_no_room(
     assert runner.cut == [jobs[0].id]
     assert (await queue.job(jobs[0].id, 1)).status is Status.CANCELLED
     assert (await queue.active_jobs(1)) == [ticket.job]
-    assert ticket.job.origin == "swap:1"
+    assert (ticket.job.origin, ticket.position) == ("swap:1", 4)  # one slot is free for the first who waits
     runner.may_end.set()
     await in_state(store, ticket.job.id, Status.DELIVERED)
     assert jobs[0].id not in runner.told

@@ -321,7 +321,7 @@ async def test_a_job_goes_its_way(store: Store, new_job: NewJobs) -> None:
     assert delivered.told_at is not None
     assert await store.unfinished() == []
     runs = await store.recent_runs("toy", 10)
-    assert [(round(run.megapixels, 6), run.seconds) for run in runs] == [(0.174592, 2.5)]
+    assert [(round(run.megapixels, 6), run.seconds, run.encoder) for run in runs] == [(0.174592, 2.5, "slim")]
 
 
 @pytest.mark.parametrize("final", ["delivered", "cancelled", "failed"])
