@@ -105,7 +105,7 @@ class _Worker:
         except (asyncio.IncompleteReadError, OSError):
             pass
         except (WireError, KeyError, TypeError, ValueError) as error:
-            log.error("worker_talks_nonsense", pid=self.process.pid, error=str(error))
+            log.error("a worker talks nonsense", pid=self.process.pid, error=str(error))
         finally:
             self.alive = False
             self.kill()
@@ -121,7 +121,7 @@ class _Worker:
                 try:
                     self._on_progress(progress)
                 except Exception:
-                    log.exception("progress_not_shown")
+                    log.exception("a progress could not be shown")
             case "painted":
                 names = ("image", "width_px", "height_px", "seconds", "encoder", "losses")
                 result = StyleTransferResult(**{name: message[name] for name in names})
@@ -236,7 +236,7 @@ class Pool:
         await worker.listen()
         self._workers.discard(worker)
         if not self._closed:
-            log.info("worker_ended", pid=worker.process.pid)
+            log.info("a worker has ended", pid=worker.process.pid)
             self._keep(asyncio.create_task(self._replace_worker(), name="replace worker"))
 
     async def _replace_worker(self) -> None:
@@ -245,7 +245,7 @@ class Pool:
             try:
                 await self._add_worker()
             except OSError as error:
-                log.error("worker_not_started", error=str(error), next_try_s=pause_s)
+                log.error("a worker could not be started", error=str(error), next_try_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:

@@ -117,7 +117,7 @@ class Runner:
     async def run(self, job: Job) -> None:
         """Paint a running job and leave it painted, failed, or as somebody else has ended it meanwhile."""
         with bound_contextvars(job_id=job.id, user_id=job.user_id):
-            log.info("job_begins", algorithm=job.order.algorithm, size_px=job.order.size_px, attempt=job.attempts)
+            log.info("a job begins", algorithm=job.order.algorithm, size_px=job.order.size_px, attempt=job.attempts)
             try:
                 if job.attempts > ATTEMPTS_ALLOWED:
                     raise WorkerLostError(f"given up after {ATTEMPTS_ALLOWED} attempts")
@@ -136,7 +136,7 @@ class Runner:
             told = await self._told(job)
             await self._report(job)
             while not told:
-                log.warning("job_told_later", pause_s=pause_s)
+                log.warning("a user is told later", pause_s=pause_s)
                 try:
                     async with asyncio.timeout(pause_s):
                         await self._stopping.wait()
@@ -157,7 +157,7 @@ class Runner:
                 return await self._pool.run(algorithm, request, partial(self._delivery.show, job), self._timeout_s)
             except WorkerLostError as error:
                 current = await self._persist(lambda: self._store.count_worker_loss(job.id))
-                log.warning("worker_lost", losses=current.worker_losses, error=str(error))
+                log.warning("a worker was lost", losses=current.worker_losses, error=str(error))
                 if current.worker_losses > WORKER_LOSSES_ALLOWED:
                     raise
 
@@ -189,7 +189,7 @@ class Runner:
             except DownloadError as error:
                 if pause_s is None:
                     raise
-                log.warning("download_failed", error=str(error), pause_s=pause_s)
+                log.warning("a picture could not be fetched", error=str(error), pause_s=pause_s)
                 await asyncio.sleep(pause_s)
         raise AssertionError("the last try returns or raises")
 
@@ -201,7 +201,7 @@ class Runner:
         stored = await self._persist(lambda: self._store.mark_painted(job.id, outcome))
         if stored.status is not Status.PAINTED:
             await asyncio.to_thread(self._folders.remove, job.id)
-        log.info("job_ends", status=stored.status, seconds=round(result.seconds, 1), encoder=result.encoder)
+        log.info("a job ends", status=stored.status, seconds=round(result.seconds, 1), encoder=result.encoder)
 
     def _write_pictures(self, job_id: int, painted: Painted) -> None:
         self._folders.create(job_id)
@@ -215,9 +215,9 @@ class Runner:
         known = error if isinstance(error, StyleTransferError) else StyleTransferError(str(error))
         of_the_user = isinstance(error, PictureError | InvalidRequestError)
         if of_the_user:
-            log.info("job_refused", code=known.code, error=str(error))
+            log.info("a job is refused", code=known.code, error=str(error))
         else:
-            log.error("job_fails", code=known.code, error=str(error), exc_info=error)
+            log.error("a job fails", code=known.code, error=str(error), exc_info=error)
         failure = Failure(known.code, {name: _plain(value) for name, value in known.details.items()})
         stored = await self._persist(lambda: self._store.mark_failed(job.id, failure))
         if stored.status is Status.FAILED:
@@ -246,7 +246,7 @@ class Runner:
                 return False
             return True
         except Exception:
-            log.exception("job_not_told")
+            log.exception("a user could not be told")
             return False
 
     async def _report(self, job: Job) -> None:
@@ -254,7 +254,7 @@ class Runner:
             try:
                 await self._delivery.report(job, error)
             except Exception:
-                log.exception("error_not_reported")
+                log.exception("an error could not be reported")
 
     async def _persist(self, change: Callable[[], Awaitable[T]]) -> T:
         """Change the store, and try until that succeeds (a full disk): the row is what everything else goes by.
@@ -268,7 +268,7 @@ class Runner:
             except Exception as error:
                 if self._stopping.is_set():
                     raise
-                log.error("store_fails", error=str(error), pause_s=pause_s)
+                log.error("the store fails", error=str(error), pause_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_STORE_PAUSE_S)
 
@@ -300,7 +300,7 @@ async def _to_the_end(work: Awaitable[T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         if not task.cancelled() and (error := task.exception()):
-            log.error("cancelled_job_fails", error=str(error))
+            log.error("a cancelled job fails", error=str(error))
         raise
 
 

@@ -192,7 +192,7 @@ async def test_a_worker_killed_in_mid_job_costs_one_try_and_its_neighbour_nothin
         await asyncio.sleep(0.5)
         assert [len(results(user)) for user in users] == [1, 1]
         assert await bot.end(signal.SIGTERM) == 0
-    assert b"worker_lost" in bot.log
+    assert b"a worker was lost" in bot.log
     assert await home.statuses() == [Status.DELIVERED] * 2
 
 
