@@ -148,13 +148,11 @@ class Ticket:
         job: the stored job.
         position: 1 is the next to wait for a free slot; 0 runs, begins at once or has ended.
         seconds: honest estimate of the time until its picture is there, or None where nothing is known.
-        new: False where the same origin was stored before.
     """
 
     job: Job
     position: int
     seconds: float | None
-    new: bool = True
 
 
 class QueueError(Exception):

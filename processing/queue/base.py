@@ -22,11 +22,11 @@ class JobQueue(Protocol):
         """Store the job and return its ticket; when this returns the job survives a crash.
 
         Raises QueueFullError or UserQueueFullError, and stores nothing then. The same origin is stored once: its second
-        submit returns the first job's ticket with new=False.
+        submit returns the first job's ticket.
         """
         ...
 
-    async def cancel(self, job_id: int, user_id: int, *, admin: bool = False) -> Job:
+    async def cancel(self, job_id: int, user_id: int) -> Job:
         """End the job as cancelled and stop its work within 2 s; one that is painted or has ended is returned as it is.
 
         Raises UnknownJobError where there is no such job of this user.
@@ -44,10 +44,6 @@ class JobQueue(Protocol):
 
     async def job(self, job_id: int, user_id: int) -> Job:
         """Return the job in whatever state; raise UnknownJobError where there is no such job of this user."""
-        ...
-
-    async def ticket(self, job_id: int, user_id: int) -> Ticket:
-        """Return the job and its place; raise UnknownJobError where there is no such job of this user."""
         ...
 
     async def active_jobs(self, user_id: int) -> list[Job]:

@@ -48,7 +48,7 @@ class LocalQueue:
 
     async def start(self) -> None:
         if left := await self._store.requeue_running():
-            log.info("jobs_taken_up_again", count=left)
+            log.info("jobs are taken up again", count=left)
         for job in await self._store.unfinished():
             self._finish(job)
         self._wake.set()
@@ -72,12 +72,12 @@ class LocalQueue:
     async def submit(self, new: NewJob) -> Ticket:
         job, is_new = await self._store.add(new, queue_limit=self._queue_limit, user_queue_limit=self._user_queue_limit)
         self._wake.set()
-        return await self._ticket(job, new=is_new)
+        if is_new:
+            log.info("a job is accepted", job_id=job.id, origin=job.origin)
+        return await self._ticket(job)
 
-    async def cancel(self, job_id: int, user_id: int, *, admin: bool = False) -> Job:
-        job = await self._store.get(job_id)
-        if job.user_id != user_id and not admin:
-            raise UnknownJobError(f"there is no job {job_id} of user {user_id}")
+    async def cancel(self, job_id: int, user_id: int) -> Job:
+        job = await self.job(job_id, user_id)
         if not job.status.active:
             return job
         job = await self._store.mark_cancelled(job_id)
@@ -88,17 +88,16 @@ class LocalQueue:
     async def replace(self, job_id: int, user_id: int, new: NewJob) -> Ticket:
         job, is_new = await self._store.replace(job_id, user_id, new)
         self._wake.set()
+        if is_new:
+            log.info("a job is accepted", job_id=job.id, origin=job.origin, replaces=job_id)
         await self._stop_work(job_id)
-        return await self._ticket(job, new=is_new)
+        return await self._ticket(job)
 
     async def job(self, job_id: int, user_id: int) -> Job:
         job = await self._store.get(job_id)
         if job.user_id != user_id:
             raise UnknownJobError(f"there is no job {job_id} of user {user_id}")
         return job
-
-    async def ticket(self, job_id: int, user_id: int) -> Ticket:
-        return await self._ticket(await self.job(job_id, user_id), new=False)
 
     async def active_jobs(self, user_id: int) -> list[Job]:
         return await self._store.active_jobs(user_id)
@@ -114,12 +113,12 @@ class LocalQueue:
             task.cancel()
             await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S)
 
-    async def _ticket(self, job: Job, *, new: bool) -> Ticket:
+    async def _ticket(self, job: Job) -> Ticket:
         place = Place(0, None)
         if job.status.active:
             places = await self._estimator.places(await self._store.line())
             place = places.get(job.id, place)
-        return Ticket(job, place.position, place.seconds, new)
+        return Ticket(job, place.position, place.seconds)
 
     async def _dispatch(self) -> None:
         while True:
@@ -129,7 +128,7 @@ class LocalQueue:
                 while len(self._running) < self._slots and (job := await self._store.take_next()):
                     self._run(job)
             except Exception as error:
-                log.error("no_job_taken", error=str(error), pause_s=STORE_PAUSE_S)
+                log.error("no job could be taken", error=str(error), pause_s=STORE_PAUSE_S)
                 await asyncio.sleep(STORE_PAUSE_S)
                 self._wake.set()
 
@@ -153,7 +152,7 @@ class LocalQueue:
 
 def _log_error(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.error("task_fails", task=task.get_name(), exc_info=error)
+        log.error("a task fails", task=task.get_name(), exc_info=error)
 
 
 async def _cut(tasks: Iterable[asyncio.Task[None]]) -> None:

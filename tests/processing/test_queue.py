@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from processing.job import (
     Failure,
@@ -80,15 +81,12 @@ def test_the_local_queue_is_a_queue(store: Store, runner: FakeRunner) -> None:
 async def test_as_many_run_as_there_are_slots_in_fair_order(
     queue: LocalQueue, runner: FakeRunner, new_job: NewJobs
 ) -> None:
-    tickets = [await queue.submit(new_job(user_id)) for user_id in (1, 1, 1, 2, 3)]
-    first, second, third, of_two, of_three = [ticket.job.id for ticket in tickets]
+    orders = [new_job(user_id) for user_id in (1, 1, 1, 2, 3)]
+    first, second, third, of_two, of_three = [(await queue.submit(order)).job.id for order in orders]
     await until(lambda: len(runner.begun) == 2)
     await asyncio.sleep(0.05)
     assert runner.begun == [first, second]
-    positions = [
-        (await queue.ticket(job_id, user)).position for job_id, user in ((of_two, 2), (of_three, 3), (third, 1))
-    ]
-    assert positions == [1, 2, 3]
+    assert [(await queue.submit(order)).position for order in orders] == [0, 0, 3, 1, 2]
     await queue.cancel(first, 1)  # its user still has one running, so the others go first
     await until(lambda: len(runner.begun) == 3)
     await queue.cancel(of_two, 2)
@@ -101,15 +99,16 @@ async def test_as_many_run_as_there_are_slots_in_fair_order(
 
 
 async def test_a_ticket_tells_place_and_time(queue: LocalQueue, runner: FakeRunner, new_job: NewJobs) -> None:
-    for user_id in (1, 2):
-        await queue.submit(new_job(user_id, algorithm="nst_gatys"))
+    first = new_job(1, algorithm="nst_gatys")
+    for order in (first, new_job(2, algorithm="nst_gatys")):
+        await queue.submit(order)
     await until(lambda: len(runner.begun) == 2)
     ticket = await queue.submit(new_job(3, algorithm="nst_gatys"))
-    assert (ticket.position, ticket.new, ticket.job.status) == (1, True, Status.QUEUED)
+    assert (ticket.position, ticket.job.status) == (1, Status.QUEUED)
     run_s = 40 * (128 / 512) ** 2
     assert ticket.seconds == pytest.approx(2 * run_s, abs=1.0)
-    running = await queue.ticket((await queue.active_jobs(1))[0].id, 1)
-    assert (running.position, running.new) == (0, False)
+    running = await queue.submit(first)
+    assert (running.position, running.job.status) == (0, Status.RUNNING)
     assert running.seconds == pytest.approx(run_s, abs=1.0)
 
 
@@ -118,11 +117,17 @@ async def test_a_job_for_a_free_slot_begins_at_once(queue: LocalQueue, new_job: 
     assert [ticket.position for ticket in tickets] == [0, 0, 1]
 
 
-async def test_the_same_origin_gives_the_same_ticket(queue: LocalQueue, new_job: NewJobs) -> None:
+async def test_the_same_origin_is_one_job_and_one_line_in_the_log(queue: LocalQueue, new_job: NewJobs) -> None:
     new = new_job(origin="update:7")
-    first, again = await queue.submit(new), await queue.submit(new)
-    assert (first.new, again.new) == (True, False)
+    with capture_logs() as logs:
+        first, again = await queue.submit(new), await queue.submit(new)
+        swapped = [await queue.replace(first.job.id, 1, new_job(1, origin="swap:7")) for _ in range(2)]
     assert first.job.id == again.job.id
+    old, other = first.job.id, swapped[0].job.id
+    assert [line for line in logs if line["event"] == "a job is accepted"] == [
+        {"event": "a job is accepted", "log_level": "info", "job_id": old, "origin": "update:7"},
+        {"event": "a job is accepted", "log_level": "info", "job_id": other, "origin": "swap:7", "replaces": old},
+    ]
 
 
 async def test_a_full_queue_is_said_at_once(queue: LocalQueue, new_job: NewJobs) -> None:
@@ -256,13 +261,13 @@ async def test_a_picture_that_is_painted_is_sent_all_the_same(
     await until(lambda: runner.told == [job.id])
 
 
-async def test_only_the_owner_and_the_admin_reach_a_job(queue: LocalQueue, new_job: NewJobs) -> None:
+async def test_only_the_owner_reaches_a_job(queue: LocalQueue, new_job: NewJobs) -> None:
     job = (await queue.submit(new_job(1))).job
-    for attempt in (queue.cancel(job.id, 2), queue.job(job.id, 2), queue.ticket(job.id, 2), queue.job(999, 1)):
+    for attempt in (queue.cancel(job.id, 2), queue.job(job.id, 2), queue.cancel(999, 1), queue.job(999, 1)):
         with pytest.raises(UnknownJobError):
             await attempt
     assert (await queue.job(job.id, 1)).status.active
-    assert (await queue.cancel(job.id, 2, admin=True)).status is Status.CANCELLED
+    assert (await queue.cancel(job.id, 1)).status is Status.CANCELLED
 
 
 async def test_telling_a_user_holds_no_slot(queue: LocalQueue, runner: FakeRunner, new_job: NewJobs) -> None:
