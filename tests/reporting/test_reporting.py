@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from aiogram.methods import SendMessage
 
 from reporting import notices as notices_module
 from reporting.logs import redact, set_up_logging
-from reporting.notices import QUIET_S, Notices
+from reporting.notices import COUNTED_ERRORS, QUIET_S, REMEMBERED_ERRORS, Notices
 
 TOKEN = "123456789:" + "AbC-_9" * 6
 
@@ -108,6 +109,48 @@ async def test_the_same_error_is_told_once_in_ten_minutes_and_then_with_its_coun
     now[0] = QUIET_S
     await notices.error(caught(leak), job_id=4)
     assert "4 more of this kind" in outbox.sent[2]
+
+
+async def test_what_was_held_back_is_told_when_the_ten_minutes_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices_module, "QUIET_S", 0.3)
+    outbox = Outbox()
+    notices = Notices(cast(Bot, outbox), 42)
+    for _ in range(4):
+        await notices.error(caught(leak))
+    await notices.error(caught(other))
+    await asyncio.sleep(0.1)
+    assert len(outbox.sent) == 2
+    await asyncio.sleep(0.4)
+    assert re.fullmatch(r"⚠ 3 more of RuntimeError at test_reporting\.py:\d+", outbox.sent[2])
+    # The count was a notice too, so the error is still held back, and counted from one.
+    await notices.error(caught(leak))
+    await asyncio.sleep(0.5)
+    assert len(outbox.sent) == 4
+    assert outbox.sent[3].startswith("⚠ 1 more of RuntimeError")
+    assert notices._counting
+    assert notices._counting.done()
+
+
+async def test_what_is_held_back_when_the_bot_stops_is_told_then() -> None:
+    outbox = Outbox()
+    notices = Notices(cast(Bot, outbox), 42)
+    for _ in range(3):
+        await notices.error(caught(leak))
+    await notices.stopped()
+    assert len(outbox.sent) == 2
+    assert re.search(r"stopping\.\n⚠ 2 more of RuntimeError at test_reporting\.py:\d+$", outbox.sent[1])
+
+
+async def test_counts_of_many_kinds_fit_into_a_message() -> None:
+    outbox = Outbox()
+    notices = Notices(cast(Bot, outbox), 42)
+    for number in range(REMEMBERED_ERRORS):
+        for _ in range(2):
+            await notices.error(type("E" * 60 + str(number), (Exception,), {})("<x>"))
+    await notices.stopped()
+    assert outbox.sent[-1].count("1 more of EEE") == COUNTED_ERRORS
+    assert f"{REMEMBERED_ERRORS - COUNTED_ERRORS} more of other kinds" in outbox.sent[-1]
+    assert len(outbox.sent[-1]) <= 4096
 
 
 async def test_a_long_traceback_fits_into_a_message() -> None:
