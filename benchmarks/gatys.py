@@ -5,13 +5,14 @@
 The origin, written anew: the photo and the style squashed to a square, VGG19's first eleven layers, torch's L-BFGS
 without a line search, 500 evaluations from the photo, clamped to 0..1 inside the closure. Ours paints the same squares
 with `vgg19` and with `slim`. The columns at the right are measured under networks that judge all three alike: the
-origin's own loss under torchvision's eleven layers, and the statistics of AdaIN under the Oxford VGG19.
+origin's own loss under torchvision's eleven layers, and the statistics of AdaIN under the Oxford VGG19. A picture whose
+style is further away than the photo's own has gone to noise: without a line search that happens to the origin's.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,8 @@ from ml_models.nst_gatys.settings import SLIM, VGG19, GatysSettings
 from ml_models.nst_gatys.train_loop import paint
 
 PHOTOS = ("chelsea", "astronaut", "coffee")
+TORCHVISION = "vgg19_first_11_layers.safetensors"
+OXFORD = "vgg_normalised_relu4_1.safetensors"
 
 
 def origin(encoder: VGG19First11Layers, content: Tensor, style: Tensor, evaluations: int) -> tuple[Tensor, int]:
@@ -65,8 +68,8 @@ class Judges:
     """The same measures for every picture, by networks that were not asked to like it."""
 
     def __init__(self, assets: Path) -> None:
-        self.torchvision = VGG19First11Layers(load_file(assets / "weights/vgg19_first_11_layers.safetensors"))
-        self.oxford = OxfordVGG19(assets / "weights/vgg_normalised_relu4_1.safetensors")
+        self.torchvision = VGG19First11Layers(load_file(assets / "weights" / TORCHVISION))
+        self.oxford = OxfordVGG19(assets / "weights" / OXFORD)
 
     @torch.no_grad()
     def __call__(self, image: Tensor, content: Tensor, style: Tensor) -> dict[str, float]:
@@ -110,17 +113,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=200)
     parser.add_argument("--evaluations", type=int, default=500, help="of the origin")
-    parser.add_argument("--assets", type=Path, default=Path("../shared/assets"))
+    parser.add_argument("--assets", type=Path, default=Path(os.environ.get("STYLE_ASSETS", "../shared/assets")))
     parser.add_argument("--photo", choices=PHOTOS, action="append", help="of scikit-image; may be repeated")
     parser.add_argument("--style", type=Path)
     parser.add_argument("--pictures", type=Path, help="a folder for the three results of each photo")
     arguments = parser.parse_args()
+    style_path = arguments.style or arguments.assets / "paintings/neural_style_pt/starry_night_google.jpg"
+    needed = [style_path, *(arguments.assets / "weights" / name for name in (TORCHVISION, OXFORD))]
+    missing = [str(path) for path in needed if not path.exists()]
+    if missing:
+        print(f"skipped: {missing[0]} is not here; give the folder of the assets with --assets or STYLE_ASSETS")
+        return
     torch.set_num_threads(2)
     judges = Judges(arguments.assets)
-    style_path = arguments.style or arguments.assets / "paintings/neural_style_pt/starry_night_google.jpg"
     side = (arguments.size, arguments.size)
     style = Image.open(style_path).convert("RGB").resize(side, Image.Resampling.LANCZOS)
-    rows: dict[str, list[dict[str, float]]] = {}
+    table = Table(title=f"{arguments.size}x{arguments.size}, {torch.get_num_threads()} threads")
     for photo in arguments.photo or PHOTOS:
         content = Image.fromarray(getattr(data, photo)()).resize(side, Image.Resampling.LANCZOS)
         content_tensor, style_tensor = at_size(content, arguments.size), at_size(style, arguments.size)
@@ -138,16 +146,14 @@ def main() -> None:
             started = time.perf_counter()
             image, evaluations = run()
             row = {"seconds": time.perf_counter() - started, "evaluations": float(evaluations)}
-            rows.setdefault(name, []).append(row | judges(image, content_tensor, style_tensor))
+            row |= judges(image, content_tensor, style_tensor)
+            if not table.columns:
+                for column in ("photo", "algorithm", *row):
+                    table.add_column(column, justify="left" if column in ("photo", "algorithm") else "right")
+            table.add_row(photo, name, *(f"{value:.3g}" for value in row.values()))
             if arguments.pictures:
                 arguments.pictures.mkdir(parents=True, exist_ok=True)
                 to_image(image).save(arguments.pictures / f"{photo}-{name.replace(', ', '-')}.png")
-    table = Table(title=f"{arguments.size}x{arguments.size}, {len(rows['origin'])} photos, medians, 2 threads")
-    columns = list(rows["origin"][0])
-    for column in ("", *columns):
-        table.add_column(column, justify="right" if column else "left")
-    for name, results in rows.items():
-        table.add_row(name, *(f"{statistics.median(row[column] for row in results):.3g}" for column in columns))
     Console(width=150).print(table)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from ml_models.nst_gatys.settings import GatysSettings
 
 Encoder = SlimEncoder | VGG19First11Layers
 #: Longer side of the pieces in which a style is measured.
-TILE_PX = 1024
+TILE_PX = 768
 
 
 class StyleTransferModel(nn.Module):
@@ -58,7 +58,7 @@ class StyleTransferModel(nn.Module):
 def build_style_transfer_model(
     encoder: Encoder,
     content: Tensor,
-    styles: Sequence[Tensor],
+    styles: Iterable[Tensor],
     weights: Sequence[float],
     settings: GatysSettings,
     strength: float = 1.0,

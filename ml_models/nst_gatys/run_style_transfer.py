@@ -25,8 +25,11 @@ from ml_models.nst_gatys.train_loop import paint
 
 PREVIEW_PAUSE_S = 2.5
 PREVIEW_PX = 384
-#: What the interpreter, torch and the weights hold before a picture is there, in MB.
-PROCESS_MB = 350
+#: What a run takes whatever its picture: interpreter, torch, weights, working space, in MB. For its measurement see
+#: settings.py.
+PROCESS_MB = 450
+#: What an enlarged style takes: its tensor of floats and the picture itself.
+STYLE_BYTES_PER_PIXEL = 16
 
 
 def run_style_transfer(request: StyleTransferRequest, on_progress: OnProgress) -> StyleTransferResult:
@@ -47,7 +50,8 @@ def run_style_transfer(request: StyleTransferRequest, on_progress: OnProgress) -
     name, encoder = load_encoder(request.encoder)
     settings = BY_ENCODER[name]
     width_px, height_px = scaled_size(content.width, content.height, request.size_px, MIN_SIDE_PX)
-    _check_memory(request, width_px * height_px * settings.bytes_per_pixel)
+    style_bytes = min(style_px, settings.largest_style_px) ** 2 * STYLE_BYTES_PER_PIXEL
+    _check_memory(request, width_px * height_px * settings.bytes_per_pixel + style_bytes)
 
     shown_at = started
 
@@ -98,8 +102,8 @@ def _check(request: StyleTransferRequest) -> None:
             )
 
 
-def _check_memory(request: StyleTransferRequest, picture_bytes: int) -> None:
-    needed_mb = PROCESS_MB + round(picture_bytes / 1e6)
+def _check_memory(request: StyleTransferRequest, run_bytes: int) -> None:
+    needed_mb = PROCESS_MB + round(run_bytes / 1e6)
     if request.memory_mb is not None and needed_mb > request.memory_mb:
         raise NotEnoughMemoryError(
             f"{request.size_px} px would take {needed_mb} MB, "

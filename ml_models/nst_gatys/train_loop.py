@@ -78,7 +78,7 @@ def paint(
         model = build_style_transfer_model(
             encoder,
             target,
-            [at_size(style, style_px, MIN_SIDE_PX) for style in styles],
+            (at_size(style, style_px, MIN_SIDE_PX) for style in styles),
             weights,
             settings,
             strength,
