@@ -68,8 +68,10 @@ async def painted(store: Store, new_job: NewJobs, tmp_path: Path) -> Job:
 @asynccontextmanager
 async def bot_with(sandbox: Sandbox, tmp_path: Path, token: str) -> AsyncIterator[Bot]:
     bot = create_bot(replace(settings_for(sandbox, tmp_path), bot_token=token))
-    yield bot
-    await bot.session.close()
+    try:
+        yield bot
+    finally:
+        await bot.session.close()
 
 
 async def test_the_picture_is_sent_with_its_caption_and_buttons(
