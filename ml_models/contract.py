@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 MIN_SIZE_PX = 64
+DEFAULT_SIZE_PX = 512
 MAX_SIZE_PX = 2048
 
 
@@ -42,7 +43,7 @@ class StyleTransferRequest:
 
     content: bytes = field(repr=False)
     styles: tuple[Style, ...] = field(repr=False)
-    size_px: int = 512
+    size_px: int = DEFAULT_SIZE_PX
     strength: float = 1.0
     stroke_scale: float = 1.0
     keep_colours: bool = False
