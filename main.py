@@ -16,6 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from config import TELEGRAM_DOWNLOAD_LIMIT_MB, Settings, SettingsError, load_settings
+from ml_models.contract import DEFAULT_SIZE_PX
 from ml_models.errors import StyleTransferError
 from ml_models.registry import ALGORITHMS, DEFAULT_ALGORITHM
 from processing.store import StoreError
@@ -65,7 +66,7 @@ def stylize(
     styles: Annotated[list[Path], typer.Argument(help="the pictures whose style it takes")],
     output: Annotated[Path, typer.Option("--output", "-o", help="the painting: .png or .jpg")],
     algorithm: Annotated[str, typer.Option(help=", ".join(ALGORITHMS))] = DEFAULT_ALGORITHM,
-    size: Annotated[int, typer.Option(help="longer side of the painting, in pixels")] = 512,
+    size: Annotated[int, typer.Option(help="longer side of the painting, in pixels")] = DEFAULT_SIZE_PX,
     seed: Annotated[int, typer.Option(help="same seed, same picture")] = 0,
 ) -> None:
     """Paint one picture without a chat."""

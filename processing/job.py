@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from ml_models.contract import DEFAULT_SIZE_PX
+
 
 class Status(StrEnum):
     """Where a job is.
@@ -58,7 +60,7 @@ class Order:
     algorithm: str
     content: Picture
     styles: tuple[WeightedStyle, ...]
-    size_px: int = 512
+    size_px: int = DEFAULT_SIZE_PX
     strength: float = 1.0
     stroke_scale: float = 1.0
     keep_colours: bool = False

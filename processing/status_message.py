@@ -23,6 +23,7 @@ from reporting.logs import redact
 SECONDS_BETWEEN_EDITS = 3.0
 LAST_EDIT_S = 5.0
 
+SECONDS_TO_READ = 2.0
 #: What Telegram says when the text of a photo is to be edited.
 NO_TEXT = "there is no text in the message to edit"
 
@@ -49,12 +50,18 @@ class StatusMessages:
     """Edits the status messages of jobs. Nothing here raises for Telegram's sake."""
 
     def __init__(
-        self, bot: Bot, store: Store, catalogue: Catalogue, seconds_between_edits: float = SECONDS_BETWEEN_EDITS
+        self,
+        bot: Bot,
+        store: Store,
+        catalogue: Catalogue,
+        seconds_between_edits: float = SECONDS_BETWEEN_EDITS,
+        seconds_to_read: float = SECONDS_TO_READ,
     ) -> None:
         self.bot = bot
         self.store = store
         self.catalogue = catalogue
         self.seconds_between_edits = seconds_between_edits
+        self.seconds_to_read = seconds_to_read
         self._showing: dict[int, _Showing] = {}
 
     def show(self, job: Job, progress: Progress) -> None:
@@ -107,6 +114,8 @@ class StatusMessages:
         return showing
 
     async def _keep_showing(self, job: Job, showing: _Showing) -> None:
+        # The message has just said that the job is accepted, and for when.
+        await self._pause(showing, self.seconds_to_read)
         while showing.newest is not None and not showing.stopped.is_set():
             newest, preview = showing.newest, showing.preview
             showing.newest = showing.preview = None
@@ -117,11 +126,14 @@ class StatusMessages:
             except Exception:
                 # What cannot be shown must not harm the job.
                 log.exception("a status could not be shown", job_id=job.id)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.seconds_between_edits):
-                    await showing.stopped.wait()
+            await self._pause(showing, self.seconds_between_edits)
         if self._showing.get(job.id) is showing:
             del self._showing[job.id]
+
+    async def _pause(self, showing: _Showing, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await showing.stopped.wait()
 
     async def _show(self, job_id: int, newest: Progress | Ticket, preview: bytes | None) -> bool:
         """Edit the message while that is true; False where there is no message to edit any more."""

@@ -124,7 +124,7 @@ async def begun(user: SandboxUser) -> None:
 
 
 async def test_a_bot_killed_in_mid_job_delivers_it_once_after_the_restart(home: Home) -> None:
-    home.behave(Behaviour.SLOW)
+    home.behave(Behaviour.GROW)
     users = [home.sandbox.user() for _ in range(3)]
     async with home.bot() as bot:
         for user in users:
@@ -178,7 +178,7 @@ async def test_pictures_gathered_before_a_kill_are_still_there_after_it(home: Ho
 
 
 async def test_a_worker_killed_in_mid_job_costs_one_try_and_its_neighbour_nothing(home: Home) -> None:
-    home.behave(Behaviour.SLOW)
+    home.behave(Behaviour.GROW)
     users = [home.sandbox.user() for _ in range(2)]
     async with home.bot() as bot:
         for user in users:

@@ -58,6 +58,7 @@ class Behaviour(IntEnum):
     CLASSES = 1017  # sends a message that holds a class, then sleeps
     FLOOD = 1018  # FLOOD pieces of progress at once
     KEEP = 1019  # paints, and keeps 300 MB
+    GROW = 1020  # as SLOW, for long enough that a person sees it grow
 
 
 kept: list[bytearray] = []
@@ -84,11 +85,11 @@ def behaviour_of(request: StyleTransferRequest) -> Behaviour:
 def behave(behaviour: Behaviour, on_progress: OnProgress) -> None:
     connection: Any = getattr(on_progress, "_connection", None)
     match behaviour:
-        case Behaviour.SLOW:
+        case Behaviour.SLOW | Behaviour.GROW:
             for step in range(SLOW_STEPS):
                 preview = encoded(Image.new("RGB", (48, 32), (step * 12, 90, 160)), "JPEG") if step % 5 == 0 else None
                 on_progress(Progress(step / SLOW_STEPS, Stage.PAINTING, preview))
-                time.sleep(SLOW_STEP_S)
+                time.sleep(SLOW_STEP_S * (4 if behaviour is Behaviour.GROW else 1))
         case Behaviour.HANG:
             time.sleep(3600)
         case Behaviour.SPIN:

@@ -13,7 +13,7 @@ from handlers.draft import Draft
 from handlers.inbox import items_of
 from keyboards.menu import menu
 from locales.catalogue import Markup, Say, duration
-from ml_models.contract import StyleTransferRequest
+from ml_models.contract import DEFAULT_SIZE_PX
 from ml_models.registry import ALGORITHMS
 from processing.job import Job
 from processing.queue.base import JobQueue
@@ -69,7 +69,7 @@ def help_text(say: Say, settings: Settings) -> str:
         "help.text",
         limit_mb=settings.file_limit_mb,
         megapixels=settings.max_image_megapixels,
-        size_px=StyleTransferRequest.__dataclass_fields__["size_px"].default,
+        size_px=DEFAULT_SIZE_PX,
         modes=Markup("\n".join(modes)),
     )
 

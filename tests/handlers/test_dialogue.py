@@ -151,7 +151,7 @@ async def test_the_swap_of_a_job_stops_it_and_orders_it_the_other_way_round(stag
 
 
 async def test_progress_is_shown_with_a_preview_in_the_same_message(stage: Stage) -> None:
-    stage.behave(Behaviour.SLOW)
+    stage.behave(Behaviour.GROW)
     user = await stage.person()
     accepted = await order(user)
     shown = await user.wait_for(lambda message: "photo" in message and has_button("job:cancel")(message))

@@ -22,7 +22,7 @@ async def test_a_message_is_edited_when_its_job_moves_up_and_not_before(
         message = await bot.send_message(job.chat_id, "accepted")
         await store.set_status_message(job.id, message.message_id)
     await store.take_next()
-    messages = StatusMessages(bot, store, Catalogue(), seconds_between_edits=0.05)
+    messages = StatusMessages(bot, store, Catalogue(), seconds_between_edits=0.05, seconds_to_read=0.0)
     looks = 0
     line = store.line
 

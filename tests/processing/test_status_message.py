@@ -62,7 +62,7 @@ async def chat(sandbox: Sandbox, bot: Bot, store: Store, new_job: NewJobs) -> Ch
     job, _ = await store.add(new_job(1), queue_limit=9, user_queue_limit=9)
     message = await bot.send_message(user.id, "accepted")
     await store.set_status_message(job.id, message.message_id)
-    messages = StatusMessages(bot, store, Catalogue(), seconds_between_edits=PAUSE_S)
+    messages = StatusMessages(bot, store, Catalogue(), seconds_between_edits=PAUSE_S, seconds_to_read=0.0)
     return Chat(sandbox, store, user, messages, job, message.message_id)
 
 
