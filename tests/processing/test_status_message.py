@@ -194,3 +194,14 @@ async def test_the_message_goes_when_the_outcome_was_told(chat: Chat) -> None:
     await chat.messages.remove(painted)
     await chat.messages.remove(painted)
     assert chat.message_id not in [message["message_id"] for message in chat.user.messages]
+
+
+async def test_the_acceptance_stays_readable_before_the_first_progress(chat: Chat) -> None:
+    await chat.run()
+    chat.messages.seconds_to_read = 0.4
+    chat.messages.show(chat.job, progress(0.1))
+    await asyncio.sleep(0.2)
+    assert chat.edits() == []
+    chat.messages.show(chat.job, progress(0.2))
+    await until(lambda: chat.shows(20))
+    assert chat.edits() == ["editMessageText"]
