@@ -21,8 +21,8 @@ class GatysSettings:
         noise: standard deviation of the seed's noise on the first stage's start, in 0..1 pixels.
         largest_style_px: a style is not enlarged beyond this longer side, whatever the size of the strokes.
         bytes_per_pixel: memory of a run for each pixel of the result, over PROCESS_MB of run_style_transfer.py. The
-            peak resident memory of fresh processes at 256, 512, 768 and 1024 px square was 451, 735, 1203 and 1768 MiB
-            with slim, 597, 1139, 2029 and 3313 MiB with vgg19; the two numbers are above that by 5 to 15 percent.
+            peak resident memory of fresh processes was 785 MiB at 512 and 1896 MiB at 1024 px square with slim; 597,
+            1139, 2029 and 3313 MiB at 256, 512, 768 and 1024 px with vgg19. The numbers leave 2 to 15 percent more.
     """
 
     content_layers: dict[str, float]
@@ -70,7 +70,7 @@ SLIM = GatysSettings(
     total_variation_weight=2.0,
     range_weight=20.0,
     evaluations=((160, 150), (320, 120), (640, 50), (1280, 40), (2048, 25)),
-    bytes_per_pixel=1550,
+    bytes_per_pixel=1650,
 )
 
 BY_ENCODER: dict[str, GatysSettings] = {"vgg19": VGG19, "slim": SLIM}
