@@ -22,7 +22,7 @@ class GatysSettings:
         largest_style_px: a style is not enlarged beyond this longer side, whatever the size of the strokes.
         bytes_per_pixel: memory of a run for each pixel of the result, over PROCESS_MB of run_style_transfer.py. The
             peak resident memory of fresh processes was 785 MiB at 512 and 1896 MiB at 1024 px square with slim; 597,
-            1139, 2029 and 3313 MiB at 256, 512, 768 and 1024 px with vgg19. The numbers leave 2 to 15 percent more.
+            1139, 2029 and 3313 MiB at 256, 512, 768 and 1024 px with vgg19. The check asks for 7 to 13 percent more.
     """
 
     content_layers: dict[str, float]
