@@ -64,7 +64,8 @@ def create_dispatcher(
     notices: Notices,
 ) -> Dispatcher:
     """Return the dispatcher; what the handlers need comes to them by name."""
-    storage, locks = StoredDialogues(store), DialogueLocks()
+    storage = StoredDialogues(store)
+    locks = DialogueLocks(storage)
     desk = Desk(bot, queue, catalogue)
     dispatcher = Dispatcher(
         storage=storage,

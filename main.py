@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -111,6 +112,15 @@ def weights(
     typer.echo(f"{name} is installed: {path}")
 
 
+def _answer_quickly() -> None:
+    """Settings of the interpreter that a process needs whose event loop must not be held up."""
+    # The loop shares the interpreter with the database's threads: 5 ms a turn would be most of an answer's time.
+    sys.setswitchinterval(0.001)
+    # What was loaded by now stays: the collector need not walk through it again and again.
+    gc.collect()
+    gc.freeze()
+
+
 async def run_sandbox(settings: Settings, port: int, stop: asyncio.Event, *, open_browser: bool) -> None:
     """Run the sandbox and the bot together, the bot reached through its webhook, until stop is set."""
     from sandbox.server import Sandbox
@@ -170,6 +180,8 @@ def _fail(sentence: str) -> NoReturn:
 
 def _run_until_stopped(start: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     """Run until SIGINT or SIGTERM; a second one ends the process at once."""
+
+    _answer_quickly()
 
     async def run() -> None:
         stop = asyncio.Event()

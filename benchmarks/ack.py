@@ -4,7 +4,8 @@
 
 The bot is a process of its own with its real database, pool and models; the sandbox is its Bot API server. Jobs of the
 real painter keep every slot busy from before the first update to after the last. In each round every user sends five
-updates: /start, a photo, a style (which makes a job), /help and /cancel (which ends it), spread evenly over the users.
+updates: /start, a photo, a style (which makes a job), /help and /cancel (which ends it); the users are at different
+steps, so that all kinds come mixed.
 Printed for each round: seconds from the first push of an update to its 2xx, repeated pushes, what was never
 acknowledged, and CPU time and resident memory of the bot's process.
 """
@@ -93,8 +94,11 @@ async def play_round(users: list[SandboxUser], rate: float) -> float:
     began = time.perf_counter()
     sent = 0
     tasks: list[asyncio.Task[object]] = []
-    for step in steps():
-        for user in users:
+    order = steps()
+    for number in range(len(order)):
+        for index, user in enumerate(users):
+            # The users are at different steps of the same circle, so that all kinds come mixed.
+            step = order[(number + index) % len(order)]
             await asyncio.sleep(max(0.0, began + sent / rate - time.perf_counter()))
             tasks.append(asyncio.create_task(step(user)))  # type: ignore[arg-type]
             sent += 1

@@ -85,18 +85,17 @@ class Desk:
         if job.status_message_id is not None or not job.status.active:
             return
         say = self.say(person)
-        earlier = [other for other in await self.queue.active_jobs(person.user_id) if other.id < job.id]
         try:
             message = await self.bot.send_message(
                 person.chat_id,
-                wording.accepted(say, ticket, follows=bool(earlier and ticket.position)),
+                wording.accepted(say, ticket),
                 reply_markup=status_buttons(say, job.id, swap=len(job.order.styles) == 1),
             )
         except AiogramError as error:
             log.warning("an accepted job could not be announced", job_id=job.id, reason=redact(str(error)))
             return
-        await self.queue.set_status_message(job.id, message.message_id)
-        if not (await self.queue.job(job.id, person.user_id)).status.active:
+        job = await self.queue.set_status_message(job.id, message.message_id)
+        if not job.status.active:
             # It was over before the message was known: nobody else will remove it.
             try:
                 await self.bot.delete_message(person.chat_id, message.message_id)

@@ -28,31 +28,42 @@ def storage_key(text: str) -> StorageKey:
 
 
 class StoredDialogues(BaseStorage):
-    """State and data of each dialogue as one row. The store is closed by whoever opened it."""
+    """State and data of each dialogue as one row. The store is closed by whoever opened it.
+
+    What was read or written is remembered until the dialogue's lock is let go (DialogueLocks calls forget): an update
+    reads its dialogue several times. Without the lock nothing may be asked here.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._known: dict[StorageKey, tuple[str | None, dict[str, Any]]] = {}
+
+    def forget(self, key: StorageKey) -> None:
+        self._known.pop(key, None)
+
+    async def _read(self, key: StorageKey) -> tuple[str | None, dict[str, Any]]:
+        if key not in self._known:
+            self._known[key] = await self.store.get_dialogue(dialogue_key(key))
+        return self._known[key]
 
     async def set_state(self, key: StorageKey, state: StateType = None) -> None:
-        name = dialogue_key(key)
-        _, data = await self.store.get_dialogue(name)
-        await self.store.set_dialogue(name, state.state if isinstance(state, State) else state, data)
+        await self.set(key, state, (await self._read(key))[1])
 
     async def get_state(self, key: StorageKey) -> str | None:
-        return (await self.store.get_dialogue(dialogue_key(key)))[0]
+        return (await self._read(key))[0]
 
     async def set_data(self, key: StorageKey, data: Mapping[str, Any]) -> None:
-        name = dialogue_key(key)
-        state, _ = await self.store.get_dialogue(name)
-        await self.store.set_dialogue(name, state, dict(data))
+        await self.set(key, (await self._read(key))[0], data)
 
     async def get_data(self, key: StorageKey) -> dict[str, Any]:
-        return (await self.store.get_dialogue(dialogue_key(key)))[1]
+        return dict((await self._read(key))[1])
 
     async def set(self, key: StorageKey, state: StateType, data: Mapping[str, Any]) -> None:
         """Replace both in one transaction."""
         name = state.state if isinstance(state, State) else state
+        self.forget(key)
         await self.store.set_dialogue(dialogue_key(key), name, dict(data))
+        self._known[key] = name, dict(data)
 
     async def close(self) -> None:
         pass
@@ -61,7 +72,8 @@ class StoredDialogues(BaseStorage):
 class DialogueLocks(BaseEventIsolation):
     """One update of a dialogue at a time. aiogram's own keeps a lock for every user there ever was; these go."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialogues: StoredDialogues) -> None:
+        self._dialogues = dialogues
         self._locks: dict[StorageKey, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
@@ -70,7 +82,10 @@ class DialogueLocks(BaseEventIsolation):
         self._locks[key] = (lock, users + 1)
         try:
             async with lock:
-                yield
+                try:
+                    yield
+                finally:
+                    self._dialogues.forget(key)
         finally:
             lock, users = self._locks[key]
             if users == 1:

@@ -34,6 +34,7 @@ class Turn:
     """A job in the line, as far as an estimate needs it; started_at is None while it waits."""
 
     job_id: int
+    user_id: int
     algorithm: str
     size_px: int
     started_at: datetime | None
@@ -44,10 +45,12 @@ class Place:
     """A job's place: 0 runs or begins at once, as a slot is free for it, 1 is the next to wait for one.
 
     seconds: until its picture is there, or None where nothing is known.
+    follows: it waits for an earlier one of the same user's too.
     """
 
     position: int
     seconds: float | None
+    follows: bool = False
 
 
 class Runs(Protocol):
@@ -85,6 +88,7 @@ def places(
     # A slot without a run takes a waiting job at once.
     position = -max(0, slots - sum(turn.started_at is not None for turn in line))
     known = True
+    users: set[int] = set()
     for turn in line:
         takes = seconds_of(turn)
         known = known and takes is not None
@@ -96,7 +100,9 @@ def places(
         else:
             position += 1
             ends_s = begins_s + (takes or 0.0)
-            found[turn.job_id] = Place(max(0, position), ends_s if known else None)
+            follows = position > 0 and turn.user_id in users
+            found[turn.job_id] = Place(max(0, position), ends_s if known else None, follows)
+        users.add(turn.user_id)
         heapq.heappush(free_at, ends_s)
     return found
 

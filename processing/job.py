@@ -150,11 +150,13 @@ class Ticket:
         job: the stored job.
         position: 1 is the next to wait for a free slot; 0 runs, begins at once or has ended.
         seconds: honest estimate of the time until its picture is there, or None where nothing is known.
+        follows: it waits for an earlier picture of the same user's too.
     """
 
     job: Job
     position: int
     seconds: float | None
+    follows: bool = False
 
 
 class QueueError(Exception):

@@ -55,5 +55,5 @@ class PlacesInLine:
         moved = [(job_id, place) for job_id, place in waiting.items() if place.position != self._shown[job_id]]
         for job_id, place in moved[:EDITS_A_LOOK]:
             job = await self._store.get(job_id)
-            self._status_messages.show_place(Ticket(job, place.position, place.seconds))
+            self._status_messages.show_place(Ticket(job, place.position, place.seconds, place.follows))
             self._shown[job_id] = place.position

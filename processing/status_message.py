@@ -144,8 +144,7 @@ class StatusMessages:
             text = wording.progress(say, job, newest)
         else:
             outdated = job.status is not Status.QUEUED
-            earlier = [other for other in await self.store.active_jobs(job.user_id) if other.id < job.id]
-            text = wording.accepted(say, newest, follows=bool(earlier and newest.position))
+            text = wording.accepted(say, newest)
         if outdated:
             return True
         return await self._edit(job, text, preview, status_buttons(say, job.id, swap=len(job.order.styles) == 1))

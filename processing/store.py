@@ -111,11 +111,12 @@ class Store:
         def write(connection: Connection) -> tuple[Job, bool]:
             if earlier := _one(connection, jobs.c.origin == new.origin):
                 return earlier, False
-            active = select(jobs.c.user_id).where(_active())
-            of_user = _count(connection, active.where(jobs.c.user_id == new.user_id))
-            if of_user >= user_queue_limit:
+            of_user = func.count().filter(jobs.c.user_id == new.user_id)
+            counts = connection.execute(select(func.count(), of_user).select_from(jobs).where(_active()))
+            in_all, of_user_count = counts.one()
+            if of_user_count >= user_queue_limit:
                 raise UserQueueFullError(user_queue_limit)
-            if _count(connection, active) >= queue_limit:
+            if in_all >= queue_limit:
                 raise QueueFullError(queue_limit)
             return _insert(connection, new), True
 
@@ -158,7 +159,7 @@ class Store:
         """Return the running jobs, then the waiting ones in the order in which they will be taken."""
 
         def read(connection: Connection) -> list[Turn]:
-            columns = (jobs.c.id, jobs.c.algorithm, jobs.c.size_px, jobs.c.started_at)
+            columns = (jobs.c.id, jobs.c.user_id, jobs.c.algorithm, jobs.c.size_px, jobs.c.started_at)
             rows = connection.execute(_in_order().with_only_columns(*columns))
             return [Turn(*row) for row in rows]
 
@@ -234,14 +235,15 @@ class Store:
 
         return await self._database.write(write)
 
-    async def set_status_message(self, job_id: int, message_id: int, *, has_picture: bool = False) -> None:
-        """Remember the message that shows the job's progress, and whether it is a photo by now."""
+    async def set_status_message(self, job_id: int, message_id: int, *, has_picture: bool = False) -> Job:
+        """Remember the message that shows the job's progress, and whether it is a photo by now; return the job."""
 
-        def write(connection: Connection) -> None:
+        def write(connection: Connection) -> Job:
             values = {"status_message_id": message_id, "status_has_picture": has_picture}
-            connection.execute(update(jobs).where(jobs.c.id == job_id).values(values))
+            changed = connection.execute(update(jobs).where(jobs.c.id == job_id).values(values).returning(jobs))
+            return job_of(changed.mappings().one())
 
-        await self._database.write(write)
+        return await self._database.write(write, durable=False)
 
     async def counts(self) -> dict[Status, int]:
         """Return how many jobs there are in each state, zeros too."""
@@ -298,12 +300,8 @@ def _marked(connection: Connection, update_id: int) -> bool:
 
 
 def _insert(connection: Connection, new: NewJob) -> Job:
-    stored = connection.execute(insert(jobs).values(row_of(new, _now())).returning(jobs.c.id))
-    return _get(connection, stored.scalar_one())
-
-
-def _count(connection: Connection, query: Select[Any]) -> int:
-    return connection.scalar(select(func.count()).select_from(query.subquery())) or 0
+    stored = connection.execute(insert(jobs).values(row_of(new, _now())).returning(jobs))
+    return job_of(stored.mappings().one())
 
 
 def _one(connection: Connection, which: ColumnElement[bool]) -> Job | None:

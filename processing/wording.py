@@ -20,10 +20,10 @@ def title_of(order: Order) -> str:
     return algorithm.title if algorithm else order.algorithm
 
 
-def accepted(say: Say, ticket: Ticket, *, follows: bool = False) -> str:
-    """Accepted, the place in the queue, the estimate; follows: an earlier picture of the same user is in work."""
+def accepted(say: Say, ticket: Ticket) -> str:
+    """Accepted, the place in the queue, the estimate."""
     lines = [say("job.accepted", title=title_of(ticket.job.order), size_px=ticket.job.order.size_px)]
-    if follows:
+    if ticket.follows:
         lines.append(say("job.follows"))
     lines.append(say("job.place", position=ticket.position) if ticket.position else say("job.now"))
     if ticket.seconds is not None:

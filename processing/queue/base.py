@@ -54,6 +54,6 @@ class JobQueue(Protocol):
         """Return how many jobs there are in each state, zeros too."""
         ...
 
-    async def set_status_message(self, job_id: int, message_id: int) -> None:
-        """Remember the message that shows the job's progress."""
+    async def set_status_message(self, job_id: int, message_id: int) -> Job:
+        """Remember the message that shows the job's progress; return the job as it is by then."""
         ...

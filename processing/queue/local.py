@@ -8,8 +8,9 @@ from typing import Protocol
 
 import structlog
 
-from processing.estimate import Estimator, Place
+from processing.estimate import Estimator, Place, Turn
 from processing.job import Job, NewJob, Status, Ticket, UnknownJobError
+from processing.queue.line import Line
 from processing.store import Store
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ class LocalQueue:
         self._queue_limit = queue_limit
         self._user_queue_limit = user_queue_limit
         self._estimator = Estimator(store, slots)
+        self._line = Line(store)
         self._wake = asyncio.Event()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._finishing: set[asyncio.Task[None]] = set()
@@ -71,9 +73,10 @@ class LocalQueue:
 
     async def submit(self, new: NewJob) -> Ticket:
         job, is_new = await self._store.add(new, queue_limit=self._queue_limit, user_queue_limit=self._user_queue_limit)
-        self._wake.set()
         if is_new:
+            self._line.joined(Turn(job.id, job.user_id, job.order.algorithm, job.order.size_px, None))
             log.info("a job is accepted", job_id=job.id, origin=job.origin)
+        self._wake.set()
         return await self._ticket(job)
 
     async def cancel(self, job_id: int, user_id: int) -> Job:
@@ -81,12 +84,14 @@ class LocalQueue:
         if not job.status.active:
             return job
         job = await self._store.mark_cancelled(job_id)
+        self._line.changed()
         if job.status is Status.CANCELLED:
             await self._stop_work(job_id)
         return job
 
     async def replace(self, job_id: int, user_id: int, new: NewJob) -> Ticket:
         job, is_new = await self._store.replace(job_id, user_id, new)
+        self._line.changed()
         self._wake.set()
         if is_new:
             log.info("a job is accepted", job_id=job.id, origin=job.origin, replaces=job_id)
@@ -102,8 +107,8 @@ class LocalQueue:
     async def active_jobs(self, user_id: int) -> list[Job]:
         return await self._store.active_jobs(user_id)
 
-    async def set_status_message(self, job_id: int, message_id: int) -> None:
-        await self._store.set_status_message(job_id, message_id)
+    async def set_status_message(self, job_id: int, message_id: int) -> Job:
+        return await self._store.set_status_message(job_id, message_id)
 
     async def counts(self) -> dict[Status, int]:
         return await self._store.counts()
@@ -116,9 +121,9 @@ class LocalQueue:
     async def _ticket(self, job: Job) -> Ticket:
         place = Place(0, None)
         if job.status.active:
-            places = await self._estimator.places(await self._store.line())
+            places = await self._estimator.places(await self._line.read())
             place = places.get(job.id, place)
-        return Ticket(job, place.position, place.seconds)
+        return Ticket(job, place.position, place.seconds, place.follows)
 
     async def _dispatch(self) -> None:
         while True:
@@ -135,10 +140,12 @@ class LocalQueue:
     def _run(self, job: Job) -> None:
         def ended(task: asyncio.Task[None]) -> None:
             del self._running[job.id]
+            self._line.changed()
             self._wake.set()
             if not task.cancelled() and not self._closing:
                 self._finish(job)
 
+        self._line.changed()
         self._running[job.id] = task = asyncio.create_task(self._runner.run(job), name=f"run job {job.id}")
         task.add_done_callback(_log_error)
         task.add_done_callback(ended)

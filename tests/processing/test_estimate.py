@@ -11,11 +11,11 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def waiting(job_id: int) -> Turn:
-    return Turn(job_id, "nst_gatys", 512, None)
+    return Turn(job_id, job_id, "nst_gatys", 512, None)
 
 
 def running(job_id: int, since_s: float) -> Turn:
-    return Turn(job_id, "nst_gatys", 512, NOW - timedelta(seconds=since_s))
+    return Turn(job_id, job_id, "nst_gatys", 512, NOW - timedelta(seconds=since_s))
 
 
 def test_the_registry_speaks_until_runs_were_measured() -> None:
