@@ -24,7 +24,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await store.close()
 
 
-@pytest.mark.parametrize("key", [KEY, StorageKey(1, 2, 3, 4, "bc:5", "other")])
+@pytest.mark.parametrize("key", [KEY, StorageKey(1, 2, 3, 4, "bc5", "other")])
 def test_a_key_comes_back_from_its_text(key: StorageKey) -> None:
     assert storage_key(dialogue_key(key)) == key
 

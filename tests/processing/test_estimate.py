@@ -90,3 +90,9 @@ async def test_the_estimator_asks_its_memory_and_not_for_every_user() -> None:
         found = await estimator.places([waiting(1)])
     assert found[1].seconds == pytest.approx(3.0 * 512**2 * USUAL_PROPORTION / 1e6)
     assert asked == ["nst_gatys"]
+
+
+def test_a_job_behind_another_of_its_user_is_told_so() -> None:
+    line = [Turn(1, 7, "nst_gatys", 512, NOW), Turn(2, 8, "nst_gatys", 512, None), Turn(3, 7, "nst_gatys", 512, None)]
+    assert [place.follows for place in places(line, lambda _: 10.0, 1, NOW).values()] == [False, False, True]
+    assert not places(line, lambda _: 10.0, 3, NOW)[3].follows

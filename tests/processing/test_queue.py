@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
+from ml_models.registry import ALGORITHMS
 from processing.job import (
     Failure,
     Job,
@@ -105,7 +106,7 @@ async def test_a_ticket_tells_place_and_time(queue: LocalQueue, runner: FakeRunn
     await until(lambda: len(runner.begun) == 2)
     ticket = await queue.submit(new_job(3, algorithm="nst_gatys"))
     assert (ticket.position, ticket.job.status) == (1, Status.QUEUED)
-    run_s = 40 * (128 / 512) ** 2
+    run_s = ALGORITHMS["nst_gatys"].seconds_at_512 * (128 / 512) ** 2
     assert ticket.seconds == pytest.approx(2 * run_s, abs=1.0)
     running = await queue.submit(first)
     assert (running.position, running.job.status) == (0, Status.RUNNING)

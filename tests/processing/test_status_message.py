@@ -101,14 +101,11 @@ async def test_a_place_that_comes_late_hides_no_progress(chat: Chat) -> None:
     await until(lambda: chat.shows(60))
 
 
-async def test_a_place_still_says_that_another_picture_goes_first(chat: Chat, new_job: NewJobs) -> None:
+async def test_a_place_still_says_that_another_picture_goes_first(chat: Chat) -> None:
     say = Catalogue().say
-    second, _ = await chat.store.add(new_job(1), queue_limit=9, user_queue_limit=9)
-    await chat.store.set_status_message(second.id, chat.message_id)
-    chat.messages.show_place(Ticket(second, 2, None))
+    chat.messages.show_place(Ticket(chat.job, 2, None, follows=True))
     await until(lambda: say("ru", "job.follows") in chat.text)
-    await chat.store.mark_cancelled(chat.job.id)
-    chat.messages.show_place(Ticket(second, 1, None))
+    chat.messages.show_place(Ticket(chat.job, 1, None))
     await until(lambda: say("ru", "job.place", position=1) in chat.text)
     assert say("ru", "job.follows") not in chat.text
 
