@@ -48,6 +48,10 @@ async def swap(
 ) -> None:
     """Put an order with photo and style exchanged in the job's place; its origin makes that happen once."""
     job = await queue.job(callback_data.job_id, person.user_id)
+    if len(job.order.styles) != 1:
+        # The button is not shown then; an altered client may press it all the same.
+        await refuse(query, say("button.unknown"))
+        return
     new = NewJob(f"swap:{job.id}", person.user_id, person.chat_id, person.language, swapped(job.order))
     try:
         ticket = await queue.replace(job.id, person.user_id, new)

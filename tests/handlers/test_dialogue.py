@@ -150,6 +150,20 @@ async def test_the_swap_of_a_job_stops_it_and_orders_it_the_other_way_round(stag
     await user.wait_for(after(accepted, says("The painting is stopped")))
 
 
+async def test_a_job_of_several_styles_has_no_swap_and_takes_none(stage: Stage) -> None:
+    stage.behave(Behaviour.HANG)
+    user = await stage.person()
+    await user.send_album([picture() for _ in range(3)])
+    accepted = await user.wait_for(says("Accepted"))
+    job_id = job_id_of(accepted)
+    assert buttons(accepted) == [f"job:cancel:{job_id}"]
+    query = await user.press_raw(accepted["message_id"], f"job:swap:{job_id}")
+    assert "no longer works" in (await user.wait_for_answer(query))["text"]
+    assert (await stage.service.store.get(job_id)).status.active
+    await user.press(accepted, "✖ Cancel")
+    await user.wait_for(says("The painting is stopped"))
+
+
 async def test_progress_is_shown_with_a_preview_in_the_same_message(stage: Stage) -> None:
     stage.behave(Behaviour.GROW)
     user = await stage.person()
