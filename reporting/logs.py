@@ -51,7 +51,7 @@ def set_up_logging(level: str, form: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for chatty in ("aiohttp.access", "aiogram.event", "aiosqlite", "PIL", "asyncio"):
+    for chatty in ("aiohttp.access", "aiogram.event", "PIL", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     structlog.configure(
         processors=[
