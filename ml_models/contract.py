@@ -9,6 +9,13 @@ from enum import StrEnum
 MIN_SIZE_PX = 64
 DEFAULT_SIZE_PX = 512
 MAX_SIZE_PX = 2048
+#: The sizes that people are offered; any other in between is allowed too.
+SIZES_PX = (512, 768, 1024, 2048)
+MIN_STROKE_SCALE, MAX_STROKE_SCALE = 0.25, 4.0
+#: The strokes that people are offered, by name.
+STROKE_SCALES = {"fine": 0.5, "normal": 1.0, "bold": 2.0}
+#: Where a run may take place; auto is the fastest that is there.
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +40,13 @@ class StyleTransferRequest:
         styles: the style pictures, as many as the registry says the algorithm takes.
         size_px: longer side of the result, MIN_SIZE_PX..MAX_SIZE_PX; the photo's proportions are kept.
         strength: 0.0 (the photo) .. 1.0 (all the style that the algorithm gives).
-        stroke_scale: size of the strokes against the algorithm's own, 0.25..4.0; 2.0 gives strokes twice as large.
+        stroke_scale: size of the strokes against the algorithm's own, MIN_STROKE_SCALE..MAX_STROKE_SCALE; 2.0 gives
+            strokes twice as large.
         keep_colours: take the lightness from the painting and the colours from the photo.
         seed: of everything random; same request, same seed, same machine, same bytes.
         encoder: a name the algorithm knows, or None for its best installed one.
+        initial: an encoded picture of the photo's proportions to start from, such as an instant draft, or None.
+        device: one of DEVICES.
         max_megapixels: larger pictures are refused before they are decoded, in millions of pixels.
         memory_mb: what the run may take in all; a run that would need more is refused before it starts. None: no limit.
     """
@@ -49,6 +59,8 @@ class StyleTransferRequest:
     keep_colours: bool = False
     seed: int = 0
     encoder: str | None = None
+    initial: bytes | None = field(default=None, repr=False)
+    device: str = "auto"
     max_megapixels: float = 50.0
     memory_mb: int | None = None
 
@@ -86,6 +98,7 @@ class StyleTransferResult:
         seconds: wall time of the run, without queueing.
         encoder: the network whose features were used.
         losses: final values by name, as the algorithm defines them.
+        stopped: its owner asked to keep what was there, so that the run ended before its time.
     """
 
     image: bytes = field(repr=False)
@@ -94,7 +107,15 @@ class StyleTransferResult:
     seconds: float
     encoder: str
     losses: dict[str, float]
+    stopped: bool = False
+
+
+def never() -> bool:
+    """Nobody asks for the picture before it is done."""
+    return False
 
 
 OnProgress = Callable[[Progress], None]
-RunStyleTransfer = Callable[[StyleTransferRequest, OnProgress], StyleTransferResult]
+#: Asked between the steps of a run; true: end at once with the best picture so far, at its full size.
+ShouldStop = Callable[[], bool]
+RunStyleTransfer = Callable[[StyleTransferRequest, OnProgress, ShouldStop], StyleTransferResult]

@@ -10,7 +10,7 @@ from PIL import Image
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from ml_models.contract import Progress, Style, StyleTransferRequest, StyleTransferResult
+from ml_models.contract import Progress, Style, StyleTransferRequest, StyleTransferResult, never
 from ml_models.errors import InvalidRequestError
 from ml_models.images import encode_jpeg
 from ml_models.registry import get_algorithm
@@ -53,7 +53,7 @@ def stylize_files(
         def show(progress: Progress) -> None:
             bars.update(task, completed=progress.fraction, description=f"{algorithm.title}: {progress.stage}")
 
-        result = algorithm.load()(request, show)
+        result = algorithm.load()(request, show, never)
     output.write_bytes(result.image if output.suffix.lower() == ".png" else _jpeg(result.image))
     return result
 

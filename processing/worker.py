@@ -14,7 +14,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from ml_models.contract import Progress, StyleTransferRequest, StyleTransferResult
+from ml_models.contract import Progress, StyleTransferRequest, StyleTransferResult, never
 from ml_models.errors import NotEnoughMemoryError, StyleTransferError
 from ml_models.registry import Algorithm
 from processing.wire import Message, pack, receive
@@ -94,7 +94,7 @@ def _perform(connection: socket.socket, algorithm: Algorithm, request: StyleTran
     reporter = _Reporter(connection)
     try:
         _seed(request.seed)
-        result = algorithm.load()(request, reporter)
+        result = algorithm.load()(request, reporter, never)
         reporter.flush()
         return _painted(result)
     except StyleTransferError as error:

@@ -12,9 +12,11 @@ from ml_models.contract import (
     MIN_SIZE_PX,
     OnProgress,
     Progress,
+    ShouldStop,
     Stage,
     StyleTransferRequest,
     StyleTransferResult,
+    never,
 )
 from ml_models.encoders import load_encoder
 from ml_models.errors import InvalidRequestError, NotEnoughMemoryError
@@ -32,7 +34,9 @@ PROCESS_MB = 450
 STYLE_BYTES_PER_PIXEL = 16
 
 
-def run_style_transfer(request: StyleTransferRequest, on_progress: OnProgress) -> StyleTransferResult:
+def run_style_transfer(
+    request: StyleTransferRequest, on_progress: OnProgress, should_stop: ShouldStop = never
+) -> StyleTransferResult:
     """Paint the request's photo in its styles.
 
     Raises:
