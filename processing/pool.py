@@ -20,7 +20,7 @@ from ml_models.contract import Progress, Stage, StyleTransferRequest, StyleTrans
 from ml_models.errors import ERRORS, JobTimeoutError, NotEnoughMemoryError, StyleTransferError, WorkerLostError
 from ml_models.registry import Algorithm
 from processing.spawner import Child, Spawner
-from processing.wire import Message, WireError, pack, read_plain
+from processing.wire import Message, Paint, Stop, WireError, pack, read_plain
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +57,7 @@ class _Worker:
         self._writer = writer
         self._answer: asyncio.Future[Painted] | None = None
         self._on_progress: OnProgress | None = None
+        self._run = 0
 
     @classmethod
     async def connect(cls, child: Child) -> _Worker:
@@ -68,9 +69,15 @@ class _Worker:
         return cls(child.process, reader, writer)
 
     async def paint(
-        self, algorithm: Algorithm, request: StyleTransferRequest, memory_mb: int, on_progress: OnProgress
+        self,
+        algorithm: Algorithm,
+        request: StyleTransferRequest,
+        memory_mb: int,
+        on_progress: OnProgress,
+        stop: asyncio.Event,
     ) -> Painted:
         self.idle = False
+        self._run += 1
         self._answer = asyncio.get_running_loop().create_future()
         # Nobody may be left to take the error when the run was cancelled.
         self._answer.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -78,9 +85,18 @@ class _Worker:
         if not self.alive:
             self.fail(WorkerLostError("the worker died before it began"))
         with suppress(OSError):  # it died: listen() knows it as well and fails the run
-            self._writer.write(pack((algorithm, request, memory_mb)))
+            self._writer.write(pack(Paint(self._run, algorithm, request, memory_mb)))
             await self._writer.drain()
-        return await self._answer
+        asking = asyncio.create_task(self._ask_to_stop(stop))
+        try:
+            return await self._answer
+        finally:
+            asking.cancel()
+
+    async def _ask_to_stop(self, stop: asyncio.Event) -> None:
+        """Pass the wish on; where it crosses the answer, the run's number keeps it from the next run."""
+        await stop.wait()
+        self._writer.write(pack(Stop(self._run)))
 
     def fail(self, error: StyleTransferError) -> None:
         if self._answer and not self._answer.done():
@@ -123,7 +139,7 @@ class _Worker:
                 except Exception:
                     log.exception("a progress could not be shown")
             case "painted":
-                names = ("image", "width_px", "height_px", "seconds", "encoder", "losses")
+                names = ("image", "width_px", "height_px", "seconds", "encoder", "losses", "stopped")
                 result = StyleTransferResult(**{name: message[name] for name in names})
                 self.idle = True
                 self._answer.set_result(Painted(result, message["photo"]))
@@ -183,9 +199,17 @@ class Pool:
         await self._spawner.close()
 
     async def run(
-        self, algorithm: Algorithm, request: StyleTransferRequest, on_progress: OnProgress, timeout_s: float
+        self,
+        algorithm: Algorithm,
+        request: StyleTransferRequest,
+        on_progress: OnProgress,
+        timeout_s: float,
+        stop: asyncio.Event | None = None,
     ) -> Painted:
         """Paint in the next free worker. Cancelling kills the worker.
+
+        Args:
+            stop: once it is set, the run is asked to end with the picture so far. One that does not hear it goes on.
 
         Raises:
             StyleTransferError: of the algorithm; anything unexpected in it becomes one, with its traceback as a note.
@@ -197,7 +221,7 @@ class Pool:
         watch = asyncio.create_task(self._watch_memory(worker, request.size_px))
         try:
             async with asyncio.timeout(timeout_s):
-                return await worker.paint(algorithm, request, self._memory_mb, on_progress)
+                return await worker.paint(algorithm, request, self._memory_mb, on_progress, stop or asyncio.Event())
         except TimeoutError:
             raise JobTimeoutError(f"the run was stopped after {timeout_s:g} s", limit_s=timeout_s) from None
         finally:

@@ -11,12 +11,38 @@ import io
 import pickle
 import socket
 import struct
+from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from ml_models.contract import StyleTransferRequest
+from ml_models.registry import Algorithm
 
 HEADER = struct.Struct("!Q")
 LONGEST_MESSAGE = 2**30
 
 Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Paint:
+    """The bot asks for a picture.
+
+    Attributes:
+        run: its number, higher than those of the worker's earlier runs.
+        memory_mb: what the worker may hold, in megabytes.
+    """
+
+    run: int
+    algorithm: Algorithm
+    request: StyleTransferRequest
+    memory_mb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The bot asks for the picture so far; where that run has ended it means nothing."""
+
+    run: int
 
 
 class WireError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import queue
 import random
 import signal
 import socket
@@ -12,12 +13,12 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from ml_models.contract import Progress, StyleTransferRequest, StyleTransferResult, never
+from ml_models.contract import Progress, StyleTransferResult
 from ml_models.errors import NotEnoughMemoryError, StyleTransferError
-from ml_models.registry import Algorithm
-from processing.wire import Message, pack, receive
+from processing.wire import Message, Paint, Stop, pack, receive
 
 NICENESS = 10
 OOM_SCORE = 500
@@ -38,10 +39,10 @@ def serve(connection: socket.socket, lifeline: int, threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    while (message := receive(connection)) is not None:
-        algorithm, request, memory_mb = message
-        answer = _perform(connection, algorithm, request, memory_mb)
-        del message, request
+    wishes = _Wishes(connection)
+    while (paint := wishes.next_paint()) is not None:
+        answer = _perform(connection, paint, wishes)
+        del paint
         connection.sendall(pack(answer))
 
 
@@ -57,6 +58,35 @@ def _step_back() -> None:
     os.nice(NICENESS)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+
+
+class _Wishes:
+    """What the bot sends, read by a thread of its own, so that it hears in the middle of a run that it is to stop."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._paints: queue.SimpleQueue[Paint | None] = queue.SimpleQueue()
+        self._stopped_run = 0
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next_paint(self) -> Paint | None:
+        """Return the next picture to paint, or None when the bot has hung up; blocks."""
+        return self._paints.get()
+
+    def stop_asked(self, run: int) -> bool:
+        """Tell whether this run, and no earlier one, is to end with the picture so far; asked at every step."""
+        return self._stopped_run == run
+
+    def _read(self) -> None:
+        try:
+            while (message := receive(self._connection)) is not None:
+                if isinstance(message, Stop):
+                    self._stopped_run = message.run
+                else:
+                    self._paints.put(message)
+                del message  # its pictures are the run's to keep or to drop
+        finally:
+            self._paints.put(None)
 
 
 class _Reporter:
@@ -90,11 +120,11 @@ class _Reporter:
         self._connection.sendall(pack(message))
 
 
-def _perform(connection: socket.socket, algorithm: Algorithm, request: StyleTransferRequest, memory_mb: int) -> Message:
-    reporter = _Reporter(connection)
+def _perform(connection: socket.socket, paint: Paint, wishes: _Wishes) -> Message:
+    request, reporter = paint.request, _Reporter(connection)
     try:
         _seed(request.seed)
-        result = algorithm.load()(request, reporter, never)
+        result = paint.algorithm.load()(request, reporter, partial(wishes.stop_asked, paint.run))
         reporter.flush()
         return _painted(result)
     except StyleTransferError as error:
@@ -103,7 +133,7 @@ def _perform(connection: socket.socket, algorithm: Algorithm, request: StyleTran
         if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
             gc.collect()
             text = f"no memory was left at {request.size_px} px"
-            return _failed(NotEnoughMemoryError(text, limit_mb=memory_mb, size_px=request.size_px))
+            return _failed(NotEnoughMemoryError(text, limit_mb=paint.memory_mb, size_px=request.size_px))
         return _failed(StyleTransferError(f"{type(error).__name__}: {error}"))
 
 
@@ -116,6 +146,7 @@ def _painted(result: StyleTransferResult) -> Message:
         "seconds": float(result.seconds),
         "encoder": str(result.encoder),
         "losses": {str(name): float(value) for name, value in result.losses.items()},
+        "stopped": bool(result.stopped),
         "photo": _photo(result),
     }
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from PIL import Image
 
-from ml_models.contract import OnProgress, Progress, Stage, StyleTransferRequest, StyleTransferResult
+from ml_models.contract import OnProgress, Progress, ShouldStop, Stage, StyleTransferRequest, StyleTransferResult, never
 from ml_models.errors import PictureTooSmallError
 from ml_models.registry import Algorithm, Kind
 
@@ -59,21 +59,25 @@ class Behaviour(IntEnum):
     FLOOD = 1018  # FLOOD pieces of progress at once
     KEEP = 1019  # paints, and keeps 300 MB
     GROW = 1020  # as SLOW, for long enough that a person sees it grow
+    DEAF = 1021  # as SLOW, and hears no wish to stop
 
 
 kept: list[bytearray] = []
 
 
-def run_style_transfer(request: StyleTransferRequest, on_progress: OnProgress) -> StyleTransferResult:
+def run_style_transfer(
+    request: StyleTransferRequest, on_progress: OnProgress, should_stop: ShouldStop = never
+) -> StyleTransferResult:
     began = time.perf_counter()
-    behave(behaviour_of(request), on_progress)
+    share = behave(behaviour_of(request), on_progress, should_stop)
     on_progress(Progress(1.0, Stage.FINISHING))
     with Image.open(io.BytesIO(request.content)) as photo, Image.open(io.BytesIO(request.styles[0].image)) as style:
         scale = request.size_px / max(photo.size)
         size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
         colour = Image.new("RGB", size, style.convert("RGB").resize((1, 1)).getpixel((0, 0)))
-        picture = Image.blend(photo.convert("RGB").resize(size), colour, 0.5 * request.strength)
-    return StyleTransferResult(encoded(picture, "PNG"), *size, time.perf_counter() - began, "toy", {"total": 0.0})
+        picture = Image.blend(photo.convert("RGB").resize(size), colour, 0.5 * request.strength * share)
+    seconds = time.perf_counter() - began
+    return StyleTransferResult(encoded(picture, "PNG"), *size, seconds, "toy", {"total": 0.0}, stopped=share < 1)
 
 
 def behaviour_of(request: StyleTransferRequest) -> Behaviour:
@@ -82,11 +86,14 @@ def behaviour_of(request: StyleTransferRequest) -> Behaviour:
     return Behaviour(request.seed) if request.seed in Behaviour._value2member_map_ else Behaviour.PAINT
 
 
-def behave(behaviour: Behaviour, on_progress: OnProgress) -> None:
+def behave(behaviour: Behaviour, on_progress: OnProgress, should_stop: ShouldStop) -> float:
+    """Do what is to be done and return the share of the painting that there is then: 1.0, or less when stopped."""
     connection: Any = getattr(on_progress, "_connection", None)
     match behaviour:
-        case Behaviour.SLOW | Behaviour.GROW:
+        case Behaviour.SLOW | Behaviour.GROW | Behaviour.DEAF:
             for step in range(SLOW_STEPS):
+                if behaviour is not Behaviour.DEAF and should_stop():
+                    return step / SLOW_STEPS
                 preview = encoded(Image.new("RGB", (48, 32), (step * 12, 90, 160)), "JPEG") if step % 5 == 0 else None
                 on_progress(Progress(step / SLOW_STEPS, Stage.PAINTING, preview))
                 time.sleep(SLOW_STEP_S * (4 if behaviour is Behaviour.GROW else 1))
@@ -142,6 +149,7 @@ def behave(behaviour: Behaviour, on_progress: OnProgress) -> None:
                 on_progress(Progress(step / FLOOD, Stage.PAINTING))
         case Behaviour.KEEP:
             kept.append(bytearray(b"x") * 300_000_000)
+    return 1.0
 
 
 def encoded(picture: Image.Image, kind: str) -> bytes:

@@ -55,8 +55,15 @@ def request(behaviour: int) -> StyleTransferRequest:
     )
 
 
-async def run(pool: Pool, behaviour: int, *, timeout_s: float = 30.0, seen: list[Progress] | None = None) -> Painted:
-    return await pool.run(TOY, request(behaviour), (seen if seen is not None else []).append, timeout_s)
+async def run(
+    pool: Pool,
+    behaviour: int,
+    *,
+    timeout_s: float = 30.0,
+    seen: list[Progress] | None = None,
+    stop: asyncio.Event | None = None,
+) -> Painted:
+    return await pool.run(TOY, request(behaviour), (seen if seen is not None else []).append, timeout_s, stop)
 
 
 # --- what a run gives
@@ -104,6 +111,88 @@ async def test_a_third_run_waits_for_a_slot(pool: Pool) -> None:
     began = time.monotonic()
     await asyncio.gather(*(run(pool, Behaviour.SLOW, timeout_s=SLOW_STEPS * SLOW_STEP_S * 1.8) for _ in range(3)))
     assert time.monotonic() - began >= 2 * SLOW_STEPS * SLOW_STEP_S
+
+
+# --- stop and keep
+
+
+async def test_a_stopped_run_gives_what_there_is_and_its_worker_paints_on(pool: Pool) -> None:
+    whole = await run(pool, Behaviour.PAINT)
+    pids, stop = pool.pids(), asyncio.Event()
+    seen: list[Progress] = []
+    painting = asyncio.create_task(run(pool, Behaviour.GROW, seen=seen, stop=stop))
+    await until(lambda: len(seen) == 3)
+    stop.set()
+    kept = await painting
+    assert kept.result.stopped
+    assert kept.result.seconds < SLOW_STEPS * SLOW_STEP_S
+    assert [progress for progress in seen if progress.stage is Stage.PAINTING][-1].fraction < 0.5
+    with Image.open(io.BytesIO(kept.result.image)) as picture, Image.open(io.BytesIO(whole.result.image)) as painted:
+        assert picture.size == painted.size
+        assert picture.tobytes() != painted.tobytes()
+    # Both workers, whichever had been stopped, paint the next picture to its end.
+    later = await asyncio.gather(*(run(pool, Behaviour.SLOW) for _ in range(2)))
+    assert [one.result.stopped for one in later] == [False, False]
+    assert pool.pids() == pids
+
+
+async def test_stopping_one_run_leaves_its_neighbour(pool: Pool) -> None:
+    stop = asyncio.Event()
+    runs = [asyncio.create_task(run(pool, Behaviour.SLOW, stop=one)) for one in (stop, asyncio.Event())]
+    await until(lambda: pool.free == 0)
+    stop.set()
+    assert [(await one).result.stopped for one in runs] == [True, False]
+
+
+async def test_a_wish_from_before_the_run_meets_it(pool: Pool) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    assert (await run(pool, Behaviour.GROW, stop=stop)).result.stopped
+
+
+async def test_a_wish_that_comes_too_late_stops_no_later_run() -> None:
+    pool = Pool(1, memory_mb=MEMORY_MB)
+    await pool.start()
+    try:
+        (worker,) = pool._workers
+        stop = asyncio.Event()
+        await run(pool, Behaviour.PAINT, stop=stop)
+        stop.set()  # nobody passes it on any more
+        await worker._ask_to_stop(stop)  # as if it had been on its way when the answer came
+        later = [(await run(pool, Behaviour.SLOW)).result.stopped for _ in range(2)]
+        assert later == [False, False]
+        assert pool.pids() == [worker.process.pid]
+    finally:
+        await pool.close()
+
+
+async def test_a_run_that_hears_no_wish_goes_on_to_its_end(pool: Pool) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    assert not (await run(pool, Behaviour.DEAF, stop=stop)).result.stopped
+
+
+async def test_a_wish_does_not_save_a_run_from_its_timeout(pool: Pool) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    with pytest.raises(JobTimeoutError):
+        await run(pool, Behaviour.SPIN, timeout_s=0.5, stop=stop)
+
+
+async def test_a_worker_killed_while_it_is_asked_to_stop_is_lost_as_ever(pool: Pool) -> None:
+    pids = set(pool.pids())
+    stop = asyncio.Event()
+    seen: list[Progress] = []
+    painting = asyncio.create_task(run(pool, Behaviour.DEAF, seen=seen, stop=stop))
+    await until(lambda: bool(seen))
+    (busy,) = [worker for worker in pool._workers if not worker.idle]
+    stop.set()
+    busy.process.kill()
+    with pytest.raises(WorkerLostError):
+        await painting
+    await until(lambda: pool.free == 2, 5.0)
+    assert len(pids & set(pool.pids())) == 1
+    assert not (await run(pool, Behaviour.SLOW)).result.stopped
 
 
 # --- errors that leave the worker alive
