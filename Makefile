@@ -20,6 +20,10 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.ack
 	$(BIN)/python -m benchmarks.gatys
+	$(BIN)/python -m benchmarks.memory --quick
+	$(BIN)/python -m benchmarks.robust
+	$(BIN)/python -m benchmarks.controls
+	$(BIN)/python -m benchmarks.same_bytes
 
 weights: $(VENV)/run.stamp
 	$(BIN)/python main.py weights vgg19

@@ -1,0 +1,131 @@
+"""Ours, through the contract's entry, as the bot calls it: in this process, or in a fresh one.
+
+    python -m benchmarks.painting PHOTO STYLE OUTPUT.png [--size 512] [--encoder slim] [--seed 0] ...
+
+paints once and prints a line of JSON: the seconds, the losses, the SHA-256 of the result's bytes and the peak of the
+process's resident memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from benchmarks.pictures import ROOT, TORCHVISION, Pair, add_assets
+from ml_models import weights
+from ml_models.contract import Progress, Style, StyleTransferRequest, StyleTransferResult
+from ml_models.errors import NotEnoughMemoryError
+from ml_models.images import scaled_size
+from ml_models.nst_gatys.run_style_transfer import run_style_transfer
+from ml_models.nst_gatys.settings import SETTINGS
+from ml_models.nst_gatys.train_loop import stage_sizes
+
+PACKAGED, VGG19 = "slim", "vgg19"
+FRESH_TIMEOUT_S = 1800
+#: Evaluations of the last stage after which a quick run is ended; its peak is reached in the first.
+QUICK_EVALUATIONS = 3
+
+
+def encoders(assets: Path) -> tuple[str, ...]:
+    """Return the encoders that can be measured; where VGG19 is not installed, the assets' file takes its place."""
+    if not weights.VGG19_PATH.exists() and (assets / TORCHVISION).exists():
+        weights.VGG19_PATH = assets / TORCHVISION
+    return (PACKAGED, VGG19) if weights.VGG19_PATH.exists() else (PACKAGED,)
+
+
+def paint(
+    pair: Pair, *, should_stop: Callable[[float], bool] = lambda fraction: False, **options: Any
+) -> StyleTransferResult:
+    """Paint the pair; should_stop is given the fraction done, options are fields of the request."""
+    request = StyleTransferRequest(pair.photo.read_bytes(), (Style(pair.style.read_bytes()),), **options)
+    fraction = 0.0
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal fraction
+        fraction = progress.fraction
+
+    return run_style_transfer(request, on_progress, lambda: should_stop(fraction))
+
+
+def picture(result: StyleTransferResult) -> Image.Image:
+    with Image.open(BytesIO(result.image)) as image:
+        return image.convert("RGB")
+
+
+def paint_fresh(pair: Pair, output: Path, assets: Path, **options: object) -> dict[str, Any]:
+    """Paint in a process of its own and return what it prints, or {"needed_mb"} where it refused for its memory."""
+    command = [sys.executable, "-m", "benchmarks.painting", str(pair.photo), str(pair.style), str(output)]
+    command += ["--assets", str(assets)]
+    for name, value in options.items():
+        command += [f"--{name.replace('_', '-')}={value}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=FRESH_TIMEOUT_S, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def quick_fraction(photo: Path, size_px: int) -> float:
+    """Return the fraction done when the last stage has made its first evaluations; fractions go by cost."""
+    with Image.open(photo) as image:
+        stages = stage_sizes(*scaled_size(*image.size, size_px), SETTINGS)
+    costs = [longer_px**2 * evaluations for longer_px, evaluations in stages]
+    share = costs[-1] / sum(costs)
+    return 0.98 * (1 - share + share * QUICK_EVALUATIONS / stages[-1][1])
+
+
+def peak_mb() -> float:
+    """Return the most memory that was resident in this process so far, in megabytes (2**20 bytes).
+
+    Linux hands ru_maxrss down from the parent through exec, so the process's own mark is read where there is one.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    marks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return (marks[0] if marks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("output", type=Path)
+    add_assets(parser)
+    parser.add_argument("--size-px", type=int, default=512)
+    parser.add_argument("--encoder", default=PACKAGED)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--memory-mb", type=int, default=None)
+    parser.add_argument("--quick", type=int, default=0, help="1: keep what is there early in the last stage")
+    arguments = parser.parse_args()
+    encoders(arguments.assets)
+    stop_at = quick_fraction(arguments.photo, arguments.size_px) if arguments.quick else 1.0
+    try:
+        result = paint(
+            Pair(arguments.photo, arguments.style),
+            should_stop=lambda fraction: fraction >= stop_at,
+            size_px=arguments.size_px,
+            encoder=arguments.encoder,
+            seed=arguments.seed,
+            memory_mb=arguments.memory_mb,
+        )
+    except NotEnoughMemoryError as error:
+        print(json.dumps({"needed_mb": error.details["needed_mb"]}))
+        return
+    peak = peak_mb()
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_bytes(result.image)
+    digest = hashlib.sha256(result.image).hexdigest()
+    print(json.dumps({"seconds": result.seconds, "losses": result.losses, "sha256": digest, "peak_mb": peak}))
+
+
+if __name__ == "__main__":
+    main()
