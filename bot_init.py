@@ -34,7 +34,7 @@ from processing.store import Store
 from reporting.logs import redact
 from reporting.notices import Notices
 
-COMMANDS = ("start", "help", "cancel")
+COMMANDS = ("start", "options", "help", "cancel")
 
 log = structlog.get_logger(__name__)
 

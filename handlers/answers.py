@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 from aiogram.exceptions import AiogramError
-from aiogram.types import CallbackQuery
+from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
 log = structlog.get_logger(__name__)
 
@@ -17,6 +17,17 @@ async def acknowledge(query: CallbackQuery, text: str | None = None) -> None:
 async def refuse(query: CallbackQuery, text: str) -> None:
     """Say in a window that this button does nothing, and why."""
     await _answer(query, text, alert=True)
+
+
+async def edit(query: CallbackQuery, text: str, buttons: InlineKeyboardMarkup | None) -> None:
+    """Put this in the place of the message whose button was pressed."""
+    if not isinstance(query.message, Message):
+        return
+    try:
+        await query.message.edit_text(text, reply_markup=buttons)
+    except AiogramError as error:
+        # Pressed twice, or deleted meanwhile.
+        log.info("a message could not be edited", reason=type(error).__name__)
 
 
 async def _answer(query: CallbackQuery, text: str | None, *, alert: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -11,8 +11,10 @@ from aiogram import Bot
 from aiogram.exceptions import AiogramError
 from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State
+from aiogram.types import InlineKeyboardMarkup
 
 from handlers.draft import Draft, Gathering
+from handlers.panel import panel, swap_text
 from handlers.storage import StoredDialogues
 from keyboards.draft import draft_buttons
 from keyboards.job import status_buttons
@@ -46,24 +48,52 @@ class Desk:
         return partial(self.catalogue.say, person.language)
 
     async def receive(self, person: Person, context: FSMContext, draft: Draft, origin: str) -> None:
-        """Store the draft and ask for what is missing, or take the order when it is complete."""
-        if draft.awaited is not None:
+        """Store the draft and ask for what is missing, or take the order when it is complete and not held."""
+        if draft.awaited is None and draft.shares.problem:
+            # Painting now would drop what the captions say.
+            draft = replace(draft, held=True)
+        if draft.held:
+            await self.show_options(person, context, draft)
+        elif draft.awaited is not None:
             await keep_draft(context, draft, draft.awaited)
             await self.ask(person, draft)
-        elif await self.take(person, draft.order(), origin):
-            await keep_draft(context, Draft(draft.algorithm), None, ordered=draft.last_message_id)
-        else:
+        elif not await self.order(person, context, draft, origin):
             await self._keep_photo(person, context, draft)
+
+    async def order(self, person: Person, context: FSMContext, draft: Draft, origin: str) -> bool:
+        """Take the complete draft as an order and begin an empty one; False: the queue is full, which was said."""
+        if not await self.take(person, draft.order(), origin):
+            return False
+        ordered = max(draft.last_message_id, (await context.get_data()).get("ordered", 0))
+        await keep_draft(context, draft.emptied(), None, ordered=ordered)
+        return True
+
+    async def show_options(self, person: Person, context: FSMContext, draft: Draft) -> None:
+        """Hold the draft and show its options below everything else, in the place of an earlier message of them."""
+        held = replace(draft, held=True)
+        await keep_draft(context, held, held.state)
+        text, buttons = panel(self.say(person), held)
+        message = await self.bot.send_message(person.chat_id, text, reply_markup=buttons)
+        await keep_draft(context, replace(held, panel_id=message.message_id), held.state)
+        await self.discard(person, draft.panel_id)
+
+    async def discard(self, person: Person, message_id: int) -> None:
+        """Remove a message of the options that holds no longer, or at least its buttons."""
+        if not message_id:
+            return
+        try:
+            await self.bot.delete_message(person.chat_id, message_id)
+        except AiogramError:
+            # Telegram lets nothing be deleted that is older than two days; or the user has deleted it.
+            try:
+                await self.bot.edit_message_reply_markup(chat_id=person.chat_id, message_id=message_id)
+            except AiogramError as error:
+                log.info("an options message stays", reason=redact(str(error)))
 
     async def ask(self, person: Person, draft: Draft, key: str | None = None) -> None:
         """Ask for the picture that the draft awaits, in the words of the key or the usual ones."""
-        text, swap = question(draft)
-        say = self.say(person)
-        await self.bot.send_message(
-            person.chat_id,
-            say(key or text, title=draft.mode.title),
-            reply_markup=draft_buttons(say, draft.last_message_id, None if key else swap),
-        )
+        text, buttons = question(self.say(person), draft, key)
+        await self.bot.send_message(person.chat_id, text, reply_markup=buttons)
 
     async def take(self, person: Person, order: Order, origin: str) -> bool:
         """Store the order as a job and say so; False: the queue is full, which was said too."""
@@ -105,20 +135,26 @@ class Desk:
     async def _keep_photo(self, person: Person, context: FSMContext, draft: Draft) -> None:
         """After a refusal: the photo stays, so that only the style has to be sent again."""
         if not draft.mode.min_styles:
-            await keep_draft(context, Draft(draft.algorithm), None)
+            await keep_draft(context, draft.emptied(), None)
             return
-        kept = Draft(draft.algorithm, draft.content)
+        kept = replace(draft.emptied(), content=draft.content, options=draft.options)
         await keep_draft(context, kept, kept.awaited)
         await self.ask(person, kept, "queue.photo_kept")
 
 
-def question(draft: Draft) -> tuple[str, str | None]:
-    """Return the keys of the question for what is missing, and of the swap's text where there is one to swap."""
+def question(say: Say, draft: Draft, key: str | None = None) -> tuple[str, InlineKeyboardMarkup]:
+    """Return text and buttons of what asks for the next thing: the options while they are open, else a question.
+
+    With a key it is the question of that key, and there is nothing to swap.
+    """
+    if draft.held:
+        return panel(say, draft)
     if draft.awaited is Gathering.style:
-        return "ask.style", "button.is_style" if draft.swappable else None
-    if draft.styles:
-        return "ask.content_for_style", "button.is_content" if draft.swappable else None
-    return "ask.content", None
+        usual = "ask.style"
+    else:
+        usual = "ask.content_for_style" if draft.styles else "ask.content"
+    buttons = draft_buttons(say, draft.last_message_id, None if key else swap_text(draft))
+    return say(key or usual, title=draft.mode.title), buttons
 
 
 async def keep_draft(context: FSMContext, draft: Draft, state: State | None, **more: Any) -> None:

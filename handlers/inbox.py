@@ -23,7 +23,7 @@ from handlers.storage import dialogue_key, storage_key
 from ml_models.errors import DownloadError, PictureError, StyleTransferError
 from processing import wording
 from processing.download import TelegramPictures
-from processing.job import Failure, Picture
+from processing.job import Failure
 from processing.store import Store
 from reporting.notices import Notices
 
@@ -51,8 +51,7 @@ class Item:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Self:
-        received = Received(Picture(**data["received"]["picture"]), int(data["received"]["message_id"]))
-        return cls(received, data["album_id"], bool(data["inspected"]))
+        return cls(Received.from_data(data["received"]), data["album_id"], bool(data["inspected"]))
 
 
 class Inbox:
@@ -82,7 +81,8 @@ class Inbox:
         data = await context.get_data()
         items = items_of(data)
         if item.inspected and item.album_id is None and not items:
-            await self.desk.receive(person, context, Draft.from_data(data).add(received), origin(person, [item]))
+            if left_out := await self._add(person, context, [item]):
+                await self._tell(person, left_out)
             return
         if all(other.received.message_id != received.message_id for other in items):
             await _store(context, person, [*items, item])
@@ -176,19 +176,26 @@ class Inbox:
         """Take the pictures of the first message and of its album, if it is one."""
         first = min(items, key=lambda item: item.received.message_id)
         taken = [item for item in items if item is first or (first.album_id and item.album_id == first.album_id)]
+        left_out = await self._add(person, context, taken)
+        await _store(context, person, [item for item in items_of(await context.get_data()) if item not in taken])
+        if left_out:
+            await self._tell(person, left_out)
+
+    async def _add(self, person: Person, context: FSMContext, items: list[Item]) -> str | None:
+        """Add the pictures to the draft; return what is to be said of those that are too many."""
         before = Draft.from_data(await context.get_data())
         # Known already: a restart or a failure came between taking them and emptying the inbox.
         new = [
             item.received
-            for item in taken
+            for item in items
             if not before.has(item.received.message_id) and not await was_ordered(context, item.received.message_id)
         ]
         draft = before.add(*new)
         if new:
-            await self.desk.receive(person, context, draft, origin(person, taken))
-        await _store(context, person, [item for item in items_of(await context.get_data()) if item not in taken])
+            await self.desk.receive(person, context, draft, origin(person, items))
         if len(draft.pictures) < len(before.pictures) + len(new):
-            await self._tell(person, self.desk.say(person)("album.too_many", limit=draft.mode.max_styles))
+            return self.desk.say(person)("album.too_many", limit=draft.mode.max_styles)
+        return None
 
     async def _give_up(self, context: FSMContext) -> None:
         try:

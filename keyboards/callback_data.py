@@ -40,12 +40,62 @@ class DraftButton(CallbackData, prefix="draft"):
     message_id: int
 
 
+class Option(StrEnum):
+    SIZE = "size"
+    STRENGTH = "strength"
+    STROKES = "strokes"
+    COLOURS = "colours"
+
+
+class OptionButton(CallbackData, prefix="option"):
+    """A value for an option; it names what comes out, so that a second press changes nothing.
+
+    Attributes:
+        value: pixels, percent of the strength, percent of the strokes' own size, or 1 for the photo's colours.
+        message_id: as with DraftButton.
+    """
+
+    option: Option
+    value: int
+    message_id: int
+
+
+class ShareButton(CallbackData, prefix="share"):
+    """One style's share in percent; the others keep their proportions within the rest.
+
+    Attributes:
+        style: from 0, in the order in which they came.
+        message_id: as with DraftButton.
+    """
+
+    style: int
+    percent: int
+    message_id: int
+
+
+class PanelStep(StrEnum):
+    OPEN = "open"
+    EQUAL = "equal"
+    VARIANT = "variant"
+    RESET = "reset"
+    CLOSE = "close"
+    PAINT = "paint"
+
+
+class PanelButton(CallbackData, prefix="panel"):
+    """Another button of the options message, or the one that opens it; message_id as with DraftButton."""
+
+    step: PanelStep
+    message_id: int
+
+
 class JobStep(StrEnum):
     CANCEL = "cancel"
     SWAP = "swap"
     FILE = "file"
     STYLE = "style"
     AGAIN = "again"
+    OPTIONS = "options"
 
 
 class JobButton(CallbackData, prefix="job"):

@@ -19,19 +19,21 @@ def status_buttons(say: Say, job_id: int, *, swap: bool) -> InlineKeyboardMarkup
 
 
 def result_buttons(say: Say, job_id: int, *, styles: bool) -> InlineKeyboardMarkup:
-    """As a file, again, and another style where the algorithm takes styles."""
+    """As a file, again, the options, and another style where the algorithm takes styles."""
     builder = InlineKeyboardBuilder()
     builder.button(text=say("button.as_file"), callback_data=JobButton(step=JobStep.FILE, job_id=job_id))
     builder.button(text=say("button.again"), callback_data=JobButton(step=JobStep.AGAIN, job_id=job_id))
+    builder.button(text=say("button.change_options"), callback_data=JobButton(step=JobStep.OPTIONS, job_id=job_id))
     if styles:
         builder.button(text=say("button.another_style"), callback_data=JobButton(step=JobStep.STYLE, job_id=job_id))
-    return InlineKeyboardMarkup(inline_keyboard=builder.adjust(2, 1).export())
+    return InlineKeyboardMarkup(inline_keyboard=builder.adjust(2).export())
 
 
 def failure_buttons(say: Say, job_id: int, *, styles: bool) -> InlineKeyboardMarkup:
-    """Again, and another style where the algorithm takes styles."""
+    """Again, the options, and another style where the algorithm takes styles."""
     builder = InlineKeyboardBuilder()
     builder.button(text=say("button.again"), callback_data=JobButton(step=JobStep.AGAIN, job_id=job_id))
+    builder.button(text=say("button.change_options"), callback_data=JobButton(step=JobStep.OPTIONS, job_id=job_id))
     if styles:
         builder.button(text=say("button.another_style"), callback_data=JobButton(step=JobStep.STYLE, job_id=job_id))
     return InlineKeyboardMarkup(inline_keyboard=builder.adjust(2).export())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from locales.catalogue import Say, duration
-from ml_models.contract import Progress
+from ml_models.contract import STROKE_SCALES, Progress
 from ml_models.registry import ALGORITHMS
+from ml_models.shares import format_shares
 from processing.job import Failure, Job, Order, Ticket
 
 BAR_CELLS = 12
@@ -20,9 +21,34 @@ def title_of(order: Order) -> str:
     return algorithm.title if algorithm else order.algorithm
 
 
+def unusual(say: Say, order: Order) -> list[str]:
+    """Return what the order asks for beside its mode, its pictures and its size, each thing in a few words."""
+    told = []
+    if order.strength != 1:
+        told.append(say("about.strength", percent=round(100 * order.strength)))
+    if order.stroke_scale != 1:
+        told.append(say("about.strokes", strokes=strokes(say, order.stroke_scale)))
+    if order.keep_colours:
+        told.append(say("about.colours"))
+    weights = [style.weight for style in order.styles]
+    if len(set(weights)) > 1:
+        told.append(say("about.shares", shares=format_shares(weights)))
+    if order.seed:
+        told.append(say("about.variant", seed=order.seed))
+    return told
+
+
+def strokes(say: Say, scale: float) -> str:
+    """Return the name of a size of strokes, or how many times as large they are."""
+    name = next((name for name, value in STROKE_SCALES.items() if value == scale), None)
+    return say(f"stroke.{name}").lower() if name else f"×{scale:g}"
+
+
 def accepted(say: Say, ticket: Ticket) -> str:
-    """Accepted, the place in the queue, the estimate."""
-    lines = [say("job.accepted", title=title_of(ticket.job.order), size_px=ticket.job.order.size_px)]
+    """Accepted, what is not as usual, the place in the queue, the estimate."""
+    order = ticket.job.order
+    about = ", ".join([f"{order.size_px} px", *unusual(say, order)])
+    lines = [say("job.accepted", title=title_of(order), about=about)]
     if ticket.follows:
         lines.append(say("job.follows"))
     lines.append(say("job.place", position=ticket.position) if ticket.position else say("job.now"))
@@ -49,11 +75,11 @@ def progress(say: Say, job: Job, now: Progress) -> str:
 
 
 def done(say: Say, job: Job) -> str:
-    """The caption of a result: mode, size, time, encoder."""
+    """The caption of a result: mode, size, time, encoder, and what was not as usual."""
     outcome = job.outcome
     if outcome is None:
         return title_of(job.order)
-    return say(
+    caption = say(
         "job.done",
         title=title_of(job.order),
         width_px=outcome.width_px,
@@ -61,6 +87,7 @@ def done(say: Say, job: Job) -> str:
         duration=duration(say, outcome.seconds),
         encoder=outcome.encoder,
     )
+    return "\n".join(filter(None, [caption, ", ".join(unusual(say, job.order))]))
 
 
 def failed(say: Say, failure: Failure) -> str:

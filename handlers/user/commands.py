@@ -1,4 +1,4 @@
-"""/start, /help and /cancel."""
+"""/start, /options, /help and /cancel."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from aiogram.fsm.context import FSMContext
 from aiogram.types import Message, User
 
 from config import Settings
-from handlers.desk import begin_anew
+from handlers.desk import Desk, Person, begin_anew
 from handlers.draft import Draft
 from handlers.inbox import items_of
 from keyboards.menu import menu
 from locales.catalogue import Markup, Say, duration
-from ml_models.contract import DEFAULT_SIZE_PX
+from ml_models.contract import DEFAULT_SIZE_PX, SIZES_PX
 from ml_models.registry import ALGORITHMS
 from processing.job import Job
 from processing.queue.base import JobQueue
 from processing.status_message import StatusMessages
 
 
-async def start(message: Message, event_from_user: User, state: FSMContext, say: Say) -> None:
+async def start(
+    message: Message, event_from_user: User, person: Person, state: FSMContext, say: Say, desk: Desk
+) -> None:
+    """Begin from nothing: the mode, the pictures and the options are the usual ones of everybody."""
+    before = Draft.from_data(await state.get_data())
     await begin_anew(state, Draft())
+    await desk.discard(person, before.panel_id)
     text = say("start.greeting", name=event_from_user.first_name)
     await message.answer(text, reply_markup=menu(say, ALGORITHMS.values()))
 
@@ -30,25 +35,32 @@ async def show_help(message: Message, say: Say, settings: Settings) -> None:
     await message.answer(help_text(say, settings))
 
 
+async def show_options(message: Message, person: Person, state: FSMContext, desk: Desk) -> None:
+    await desk.show_options(person, state, Draft.from_data(await state.get_data()))
+
+
 async def cancel(
     message: Message,
-    event_from_user: User,
+    person: Person,
     state: FSMContext,
     say: Say,
     queue: JobQueue,
     status_messages: StatusMessages,
+    desk: Desk,
 ) -> None:
-    """End what was begun; with nothing begun, stop the user's jobs."""
+    """End what was begun; with nothing begun, stop the user's jobs. The person's options stay."""
     data = await state.get_data()
     draft = Draft.from_data(data)
-    begun = await state.get_state() is not None or draft.pictures or items_of(data)
-    await begin_anew(state, Draft(draft.algorithm))
+    # Options alone are nothing begun: they close, and the jobs are meant.
+    begun = draft.pictures or items_of(data) or (await state.get_state() is not None and not draft.held)
+    await begin_anew(state, draft.emptied())
+    await desk.discard(person, draft.panel_id)
     if begun:
         await message.answer(say("cancel.dialogue"))
         return
-    jobs: list[Job] = await queue.active_jobs(event_from_user.id)
+    jobs: list[Job] = await queue.active_jobs(person.user_id)
     for job in jobs:
-        await queue.cancel(job.id, event_from_user.id)
+        await queue.cancel(job.id, person.user_id)
         await status_messages.show_cancelled(job)
     await message.answer(say("cancel.jobs" if jobs else "cancel.nothing"))
 
@@ -70,6 +82,7 @@ def help_text(say: Say, settings: Settings) -> str:
         limit_mb=settings.file_limit_mb,
         megapixels=settings.max_image_megapixels,
         size_px=DEFAULT_SIZE_PX,
+        largest_px=max(SIZES_PX),
         modes=Markup("\n".join(modes)),
     )
 
@@ -82,5 +95,6 @@ def create_router() -> Router:
     router = Router(name="commands")
     router.message.register(start, CommandStart())
     router.message.register(show_help, Command("help"))
+    router.message.register(show_options, Command("options"))
     router.message.register(cancel, Command("cancel"))
     return router

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from aiogram import F, Router
-from aiogram.exceptions import AiogramError
 from aiogram.fsm.context import FSMContext
-from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
+from aiogram.types import CallbackQuery
 
-from handlers.answers import acknowledge, refuse
-from handlers.desk import begin_anew, keep_draft, question
+from handlers.answers import acknowledge, edit, refuse
+from handlers.desk import Desk, Person, begin_anew, keep_draft, question
 from handlers.draft import Draft
 from keyboards.callback_data import DraftButton, DraftStep
-from keyboards.draft import draft_buttons
 from locales.catalogue import Say
 
 
@@ -21,34 +19,24 @@ async def swap(query: CallbackQuery, callback_data: DraftButton, state: FSMConte
         await refuse(query, say("button.unknown"))
         return
     draft = draft.swapped()
-    await keep_draft(state, draft, draft.awaited)
-    await acknowledge(query)
-    text, button = question(draft)
-    if isinstance(query.message, Message):
-        await _edit(
-            query.message,
-            say(text, title=draft.mode.title),
-            draft_buttons(say, draft.last_message_id, button),
-        )
+    await keep_draft(state, draft, draft.state)
+    # With both of them there, the options look the same as before.
+    await acknowledge(query, say("options.swapped") if draft.awaited is None else None)
+    await edit(query, *question(say, draft))
 
 
-async def cancel(query: CallbackQuery, callback_data: DraftButton, state: FSMContext, say: Say) -> None:
+async def cancel(
+    query: CallbackQuery, callback_data: DraftButton, person: Person, state: FSMContext, say: Say, desk: Desk
+) -> None:
     draft = Draft.from_data(await state.get_data())
     if draft.last_message_id != callback_data.message_id or await state.get_state() is None:
         await refuse(query, say("button.unknown"))
         return
-    await begin_anew(state, Draft(draft.algorithm))
+    await begin_anew(state, draft.emptied())
     await acknowledge(query)
-    if isinstance(query.message, Message):
-        await _edit(query.message, say("cancel.dialogue"), None)
-
-
-async def _edit(message: Message, text: str, buttons: InlineKeyboardMarkup | None) -> None:
-    try:
-        await message.edit_text(text, reply_markup=buttons)
-    except AiogramError:
-        # Pressed twice, or deleted meanwhile.
-        return
+    await edit(query, say("cancel.dialogue"), None)
+    if query.message and draft.panel_id != query.message.message_id:
+        await desk.discard(person, draft.panel_id)
 
 
 def create_router() -> Router:

@@ -1,4 +1,4 @@
-"""Buttons under a job: stop it, swap its pictures; under its result: as a file, another style, again."""
+"""Buttons under a job: stop it, swap its pictures; under its result: as a file, other options, another style, again."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from aiogram.types import CallbackQuery, FSInputFile
 from handlers.answers import acknowledge, refuse
 from handlers.desk import Desk, Person, keep_draft
 from handlers.draft import Draft, Received
+from handlers.options import Options, another_variant
 from keyboards.callback_data import JobButton, JobStep
 from locales.catalogue import Say
 from ml_models.registry import ALGORITHMS
+from processing import wording
 from processing.folders import JobFolders
 from processing.job import Job, JobEndedError, NewJob, Order, Status
 from processing.queue.base import JobQueue
@@ -78,7 +80,8 @@ async def send_file(
         await refuse(query, say("file.gone"))
         return
     await acknowledge(query)
-    caption = say("job.file_caption", width_px=job.outcome.width_px, height_px=job.outcome.height_px)
+    about = say("job.file_caption", width_px=job.outcome.width_px, height_px=job.outcome.height_px)
+    caption = "\n".join(filter(None, [about, ", ".join(wording.unusual(say, job.order))]))
     await desk.bot.send_document(
         person.chat_id, FSInputFile(picture, filename=f"painting-{job.id}.png"), caption=caption
     )
@@ -100,9 +103,36 @@ async def another_style(
     await acknowledge(query)
     # The message of the button stands for the photo: its number tells this draft from others.
     message_id = query.message.message_id if query.message else 0
-    draft = Draft(job.order.algorithm, Received(job.order.content, message_id))
+    before = Draft.from_data(await state.get_data())
+    draft = Draft(
+        job.order.algorithm,
+        Received(job.order.content, message_id),
+        options=Options.of_order(job.order).lasting(),
+        usual=before.usual,
+    )
     await keep_draft(state, draft, draft.awaited)
     await desk.ask(person, draft, "ask.style_again")
+    await desk.discard(person, before.panel_id)
+
+
+async def change_options(
+    query: CallbackQuery,
+    callback_data: JobButton,
+    person: Person,
+    state: FSMContext,
+    say: Say,
+    queue: JobQueue,
+    desk: Desk,
+) -> None:
+    """Open the options of that order: its pictures, weights and variant too, until it is painted or cancelled."""
+    job = await queue.job(callback_data.job_id, person.user_id)
+    if job.order.algorithm not in ALGORITHMS:
+        await refuse(query, say("button.unknown"))
+        return
+    await acknowledge(query)
+    before = Draft.from_data(await state.get_data())
+    draft = Draft.of_order(job.order, query.message.message_id if query.message else 0, before.usual)
+    await desk.show_options(person, state, replace(draft, panel_id=before.panel_id))
 
 
 async def again(
@@ -121,7 +151,7 @@ async def again(
         return
     await acknowledge(query, say("job.again_toast"))
     # Another seed, and the same one should Telegram send this press twice.
-    await desk.take(person, replace(job.order, seed=update_id % 2**31), origin)
+    await desk.take(person, replace(job.order, seed=another_variant(job.order.seed, update_id)), origin)
 
 
 def swapped(order: Order) -> Order:
@@ -138,6 +168,7 @@ def create_router() -> Router:
         JobStep.FILE: send_file,
         JobStep.STYLE: another_style,
         JobStep.AGAIN: again,
+        JobStep.OPTIONS: change_options,
     }
     for step, handler in steps.items():
         router.callback_query.register(handler, JobButton.filter(F.step == step))

@@ -36,8 +36,7 @@ async def choose_mode(
     await acknowledge(query)
     kept = Draft.from_data(await state.get_data())
     # A photo that was sent before the mode is kept.
-    styles = kept.styles[: ALGORITHMS[callback_data.algorithm].max_styles]
-    await desk.receive(person, state, Draft(callback_data.algorithm, kept.content, styles), origin)
+    await desk.receive(person, state, kept.in_mode(callback_data.algorithm), origin)
 
 
 async def show_help(query: CallbackQuery, person: Person, say: Say, settings: Settings, desk: Desk) -> None:

@@ -40,15 +40,17 @@ async def unknown_command(message: Message, say: Say) -> None:
 async def other_message(message: Message, state: FSMContext, say: Say) -> None:
     met = say(NAMED.get(ContentType(message.content_type), "met.other"))
     draft = Draft.from_data(await state.get_data())
-    await message.reply(f"{met} {awaited_picture(say, draft)}")
+    await message.reply(f"{met} {awaited(say, draft)}")
 
 
 async def other_button(query: CallbackQuery, say: Say) -> None:
     await refuse(query, say("button.unknown"))
 
 
-def awaited_picture(say: Say, draft: Draft) -> str:
-    """Return the sentence that asks for the picture that is missing."""
+def awaited(say: Say, draft: Draft) -> str:
+    """Return the sentence that asks for the picture that is missing, or for the button that begins the painting."""
+    if draft.state is Gathering.paint:
+        return say("ask.paint")
     what = "what.style" if draft.awaited is Gathering.style else "what.content"
     return say("ask.picture", what=say(what))
 

@@ -8,10 +8,11 @@ from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import Document, Message, PhotoSize
 
+from handlers.captions import shares_text
 from handlers.desk import Person
 from handlers.draft import Draft, Received
 from handlers.inbox import Inbox, Item
-from handlers.user.others import awaited_picture
+from handlers.user.others import awaited
 from locales.catalogue import Say
 from ml_models.errors import PictureError
 from processing import wording
@@ -33,7 +34,8 @@ async def photo(
     except PictureError as error:
         await message.reply(wording.failed(say, Failure(error.code, error.details)))
         return
-    await inbox.take(person, state, Item(Received(picture, message.message_id), message.media_group_id))
+    received = Received(picture, message.message_id, shares_text(message.caption))
+    await inbox.take(person, state, Item(received, message.media_group_id))
 
 
 async def document(
@@ -43,7 +45,7 @@ async def document(
     file = message.document
     if file is None or not _may_be_a_picture(file):
         draft = Draft.from_data(await state.get_data())
-        await message.reply(say("met.document") + " " + awaited_picture(say, draft))
+        await message.reply(say("met.document") + " " + awaited(say, draft))
         return
     picture = Picture(file.file_id, as_file=True, size_bytes=file.file_size)
     try:
@@ -51,7 +53,7 @@ async def document(
     except PictureError as error:
         await message.reply(wording.failed(say, Failure(error.code, error.details)))
         return
-    received = Received(picture, message.message_id)
+    received = Received(picture, message.message_id, shares_text(message.caption))
     await inbox.take(person, state, Item(received, message.media_group_id, inspected=False))
 
 

@@ -11,8 +11,9 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 
+from bot_init import COMMANDS
 from locales.catalogue import Catalogue, Markup, duration
-from ml_models.contract import Stage
+from ml_models.contract import STROKE_SCALES, Stage
 from ml_models.errors import ERRORS
 from ml_models.registry import Kind
 
@@ -49,7 +50,8 @@ def keys_in_code() -> set[str]:
         "errors.*": {f"errors.{code}" for code in ERRORS},
         "stage.*": {f"stage.{stage}" for stage in Stage},
         "kind.*": {f"kind.{kind}" for kind in Kind},
-        "command.*": {"command.start", "command.help", "command.cancel"},
+        "command.*": {f"command.{name}" for name in COMMANDS},
+        "stroke.*": {f"stroke.{name}" for name in STROKE_SCALES},
     }
     found: set[str] = set()
     areas = {key.split(".")[0] for key in keys("en")}

@@ -1,0 +1,110 @@
+"""The options message's buttons: one row an option, what is chosen marked, and what can be done next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiogram.filters.callback_data import CallbackData
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+
+from keyboards.callback_data import (
+    DraftButton,
+    DraftStep,
+    Option,
+    OptionButton,
+    PanelButton,
+    PanelStep,
+    ShareButton,
+)
+from locales.catalogue import Say
+from ml_models.contract import SIZES_PX, STROKE_SCALES
+
+STRENGTHS = (25, 50, 75, 100)
+#: The first of two styles in percent.
+SHARES_OF_TWO = (50, 70, 30)
+MOST_PERCENT = 90
+CHOSEN = "✓ "
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the buttons have to know.
+
+    Attributes:
+        message_id: as in DraftButton.
+        percents: of the styles, in their order.
+        complete: the order can be painted.
+        empty: no picture is there.
+        swap: the key of the swap's text, or None where there is nothing to swap.
+    """
+
+    message_id: int
+    size_px: int
+    strength: float
+    stroke_scale: float
+    keep_colours: bool
+    percents: Sequence[int]
+    complete: bool
+    empty: bool
+    swap: str | None
+
+
+def options_buttons(say: Say, shown: Shown) -> InlineKeyboardMarkup:
+    """Size, strength, strokes, colours, the shares of several styles, a variant; then what can be done next."""
+    rows = [
+        [_option(f"{size} px", Option.SIZE, size, shown, size == shown.size_px) for size in SIZES_PX],
+        [
+            _option(f"{percent} %", Option.STRENGTH, percent, shown, percent == round(100 * shown.strength))
+            for percent in STRENGTHS
+        ],
+        [
+            _option(say(f"stroke.{name}"), Option.STROKES, round(100 * scale), shown, scale == shown.stroke_scale)
+            for name, scale in STROKE_SCALES.items()
+        ],
+        [_option(say("button.keep_colours"), Option.COLOURS, not shown.keep_colours, shown, shown.keep_colours)],
+        *_shares(say, shown),
+        [_panel(say("button.variant"), PanelStep.VARIANT, shown), _panel(say("button.reset"), PanelStep.RESET, shown)],
+    ]
+    if shown.swap:
+        rows.append([_button(say(shown.swap), DraftButton(step=DraftStep.SWAP, message_id=shown.message_id))])
+    last = [] if shown.complete else [_panel(say("button.close"), PanelStep.CLOSE, shown)]
+    if not shown.empty:
+        cancel = DraftButton(step=DraftStep.CANCEL, message_id=shown.message_id)
+        last.append(_button(say("button.cancel"), cancel))
+    if shown.complete:
+        last.append(_panel(say("button.paint"), PanelStep.PAINT, shown))
+    return InlineKeyboardMarkup(inline_keyboard=[*rows, last])
+
+
+def _shares(say: Say, shown: Shown) -> list[list[InlineKeyboardButton]]:
+    percents = shown.percents
+    if len(percents) < 2:
+        return []
+    if len(percents) == 2:
+        presets = [(f"{first}/{100 - first}", first) for first in SHARES_OF_TWO]
+        return [[_share(text, 0, first, shown, percents[0] == first) for text, first in presets]]
+    more = [
+        _share(f"{index + 1}: {percent} %", index, min(MOST_PERCENT, 10 * (percent // 10 + 1)), shown)
+        for index, percent in enumerate(percents)
+    ]
+    equal = CHOSEN * (len(set(percents)) == 1) + say("button.equal")
+    return [more, [_panel(equal, PanelStep.EQUAL, shown)]]
+
+
+def _option(text: str, option: Option, value: int, shown: Shown, chosen: bool) -> InlineKeyboardButton:
+    data = OptionButton(option=option, value=int(value), message_id=shown.message_id)
+    return _button(CHOSEN * chosen + text, data)
+
+
+def _share(text: str, style: int, percent: int, shown: Shown, chosen: bool = False) -> InlineKeyboardButton:
+    data = ShareButton(style=style, percent=percent, message_id=shown.message_id)
+    return _button(CHOSEN * chosen + text, data)
+
+
+def _panel(text: str, step: PanelStep, shown: Shown) -> InlineKeyboardButton:
+    return _button(text, PanelButton(step=step, message_id=shown.message_id))
+
+
+def _button(text: str, data: CallbackData) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=text, callback_data=data.pack())
