@@ -91,6 +91,7 @@ class PanelButton(CallbackData, prefix="panel"):
 
 class JobStep(StrEnum):
     CANCEL = "cancel"
+    KEEP = "keep"
     SWAP = "swap"
     FILE = "file"
     STYLE = "style"

@@ -9,9 +9,11 @@ from keyboards.callback_data import JobButton, JobStep
 from locales.catalogue import Say
 
 
-def status_buttons(say: Say, job_id: int, *, swap: bool) -> InlineKeyboardMarkup:
-    """Cancel, and a swap where there is one style to swap with."""
+def status_buttons(say: Say, job_id: int, *, swap: bool, keep: bool = False) -> InlineKeyboardMarkup:
+    """Cancel; a swap where there is one style to swap with; before them the end with what there is, where there is."""
     builder = InlineKeyboardBuilder()
+    if keep:
+        builder.button(text=say("button.keep"), callback_data=JobButton(step=JobStep.KEEP, job_id=job_id))
     builder.button(text=say("button.cancel"), callback_data=JobButton(step=JobStep.CANCEL, job_id=job_id))
     if swap:
         builder.button(text=say("button.swap"), callback_data=JobButton(step=JobStep.SWAP, job_id=job_id))

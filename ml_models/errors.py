@@ -72,7 +72,11 @@ class InvalidRequestError(StyleTransferError):
 
 
 class NotEnoughMemoryError(StyleTransferError):
-    """Details: needed_mb, limit_mb, size_px; needed_mb is absent where the process was stopped at its limit."""
+    """Details: needed_mb, limit_mb, size_px, largest_px.
+
+    needed_mb is absent where the process was stopped at its limit, largest_px (a size that would do) where none is
+    known.
+    """
 
     code = "not_enough_memory"
 

@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, make_url, select, update
+from sqlalchemy import Column, Connection, Engine, create_engine, event, insert, inspect, make_url, select, update
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from processing import tables
 
@@ -20,8 +22,20 @@ T = TypeVar("T")
 BUSY_TIMEOUT_MS = 5000
 LARGEST_GROUP = 64
 
+
+def add_column(column: Column[Any], connection: Connection) -> None:
+    """Add a column that may be empty to a table of an earlier version; a new table has it from the start."""
+    table = column.table
+    if column.name not in {found["name"] for found in inspect(connection).get_columns(table.name)}:
+        definition = CreateColumn(column).compile(dialect=connection.dialect)
+        connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
+
+
 # Step n brings a database from version n to n + 1; a step that was released is never changed.
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (tables.metadata.create_all,)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    tables.metadata.create_all,
+    partial(add_column, tables.jobs.c.stopped_at),
+)
 
 
 class StoreError(Exception):

@@ -93,12 +93,14 @@ class Outcome:
         width_px, height_px: of the result.
         seconds: wall time of the run.
         encoder: the network that made it.
+        stopped_at: the share of the work, 0.0..1.0, at which its owner had it stopped, or None for a whole run.
     """
 
     width_px: int
     height_px: int
     seconds: float
     encoder: str
+    stopped_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,10 @@ class UserQueueFullError(QueueError):
 
 class JobEndedError(QueueError):
     """The job neither waits nor runs any more: it is painted or has ended."""
+
+
+class NothingToKeepError(QueueError):
+    """The job waits, or runs and has shown no picture yet."""
 
 
 class UnknownJobError(QueueError):

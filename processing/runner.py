@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from ml_models.contract import Progress, Style, StyleTransferRequest
+from ml_models.contract import Progress, Stage, Style, StyleTransferRequest
 from ml_models.errors import (
     DownloadError,
     InvalidRequestError,
@@ -27,7 +27,7 @@ from ml_models.errors import (
 )
 from ml_models.registry import Algorithm, get_algorithm
 from processing.folders import JobFolders
-from processing.job import Failure, Job, Outcome, Picture, Status
+from processing.job import Failure, Job, NothingToKeepError, Outcome, Picture, Status
 from processing.pool import OnProgress, Painted
 from processing.store import Store
 
@@ -78,8 +78,33 @@ class Painter(Protocol):
     """What the runner needs of the pool."""
 
     async def run(
-        self, algorithm: Algorithm, request: StyleTransferRequest, on_progress: OnProgress, timeout_s: float
+        self,
+        algorithm: Algorithm,
+        request: StyleTransferRequest,
+        on_progress: OnProgress,
+        timeout_s: float,
+        stop: asyncio.Event,
     ) -> Painted: ...
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One try to paint a job, as far as its owner may end it early.
+
+    Attributes:
+        stop: set once the owner wants the picture so far.
+        fraction: of the work that was done when it was last heard of, without the finishing.
+        has_picture: the owner has been shown something to keep.
+    """
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    fraction: float = 0.0
+    has_picture: bool = False
+
+    def note(self, progress: Progress) -> None:
+        if progress.stage is Stage.PAINTING:
+            self.fraction = progress.fraction
+        self.has_picture = self.has_picture or progress.preview is not None
 
 
 class Runner:
@@ -89,6 +114,7 @@ class Runner:
         timeout_s: seconds that one painting may take.
         max_megapixels: largest picture that is read, in millions of pixels.
         memory_mb: what one worker may hold, in megabytes.
+        device: where it is painted, one of ml_models.contract.DEVICES.
     """
 
     def __init__(
@@ -102,6 +128,7 @@ class Runner:
         timeout_s: float,
         max_megapixels: float,
         memory_mb: int,
+        device: str = "auto",
     ) -> None:
         self._store = store
         self._pool = pool
@@ -111,6 +138,8 @@ class Runner:
         self._timeout_s = timeout_s
         self._max_megapixels = max_megapixels
         self._memory_mb = memory_mb
+        self._device = device
+        self._attempts: dict[int, _Attempt] = {}
         self._stopping = asyncio.Event()
         self._unreported: dict[int, Exception] = {}
 
@@ -125,6 +154,23 @@ class Runner:
                 await _to_the_end(self._keep(job, painted))
             except Exception as error:
                 await self._fail(job, error)
+            finally:
+                self._attempts.pop(job.id, None)
+
+    def keep(self, job_id: int) -> bool:
+        """Have a running job end with the picture so far, which then comes as any other; False: that was asked before.
+
+        Raises NothingToKeepError where it has shown no picture yet. A wish dies with its worker: the run then begins
+        anew, and may be asked anew.
+        """
+        attempt = self._attempts.get(job_id)
+        if attempt is None or not attempt.has_picture:
+            raise NothingToKeepError(f"job {job_id} has no picture yet")
+        if attempt.stop.is_set():
+            return False
+        log.info("a job is to end with what there is", job_id=job_id, fraction=round(attempt.fraction, 2))
+        attempt.stop.set()
+        return True
 
     async def finish(self, job: Job) -> None:
         """Tell the user of a painted or failed job, for as long as it takes; other jobs need nothing.
@@ -153,8 +199,14 @@ class Runner:
         algorithm = get_algorithm(job.order.algorithm)
         request = await self._request(job)
         while True:
+            attempt = self._attempts[job.id] = _Attempt()
+
+            def show(progress: Progress, attempt: _Attempt = attempt) -> None:
+                attempt.note(progress)
+                self._delivery.show(job, progress)
+
             try:
-                return await self._pool.run(algorithm, request, partial(self._delivery.show, job), self._timeout_s)
+                return await self._pool.run(algorithm, request, show, self._timeout_s, attempt.stop)
             except WorkerLostError as error:
                 current = await self._persist(lambda: self._store.count_worker_loss(job.id))
                 log.warning("a worker was lost", losses=current.worker_losses, error=str(error))
@@ -180,6 +232,7 @@ class Runner:
             seed=order.seed,
             max_megapixels=self._max_megapixels,
             memory_mb=self._memory_mb,
+            device=self._device,
         )
 
     async def _fetch(self, picture: Picture) -> bytes:
@@ -197,11 +250,13 @@ class Runner:
         """Store the pictures, then the outcome; a job that was cancelled meanwhile leaves nothing."""
         await asyncio.to_thread(self._write_pictures, job.id, painted)
         result = painted.result
-        outcome = Outcome(result.width_px, result.height_px, result.seconds, result.encoder)
+        stopped_at = self._attempts[job.id].fraction if result.stopped else None
+        outcome = Outcome(result.width_px, result.height_px, result.seconds, result.encoder, stopped_at)
         stored = await self._persist(lambda: self._store.mark_painted(job.id, outcome))
         if stored.status is not Status.PAINTED:
             await asyncio.to_thread(self._folders.remove, job.id)
-        log.info("a job ends", status=stored.status, seconds=round(result.seconds, 1), encoder=result.encoder)
+        seconds = round(result.seconds, 1)
+        log.info("a job ends", status=stored.status, seconds=seconds, encoder=result.encoder, stopped=result.stopped)
 
     def _write_pictures(self, job_id: int, painted: Painted) -> None:
         self._folders.create(job_id)

@@ -15,6 +15,7 @@ from aiogram.types import BufferedInputFile, InlineKeyboardMarkup, InputMediaPho
 from keyboards.job import status_buttons
 from locales.catalogue import Catalogue, Say
 from ml_models.contract import Progress
+from ml_models.registry import ALGORITHMS, Kind
 from processing import wording
 from processing.job import Job, Status, Ticket
 from processing.store import Store
@@ -147,7 +148,10 @@ class StatusMessages:
             text = wording.accepted(say, newest)
         if outdated:
             return True
-        return await self._edit(job, text, preview, status_buttons(say, job.id, swap=len(job.order.styles) == 1))
+        # There is something to keep as soon as there is something to see.
+        keep = isinstance(newest, Progress) and (job.status_has_picture or preview is not None) and _grows(job)
+        buttons = status_buttons(say, job.id, swap=len(job.order.styles) == 1, keep=keep)
+        return await self._edit(job, text, preview, buttons)
 
     async def _edit(self, job: Job, text: str, preview: bytes | None, buttons: InlineKeyboardMarkup | None) -> bool:
         """Edit text or caption, or add the preview, which makes a photo of the message."""
@@ -183,3 +187,8 @@ class StatusMessages:
 
     def _say(self, job: Job) -> Say:
         return partial(self.catalogue.say, job.language)
+
+
+def _grows(job: Job) -> bool:
+    algorithm = ALGORITHMS.get(job.order.algorithm)
+    return algorithm is not None and algorithm.kind is Kind.PAINTED

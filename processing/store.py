@@ -194,6 +194,7 @@ class Store:
             "height_px": outcome.height_px,
             "seconds": outcome.seconds,
             "encoder": outcome.encoder,
+            "stopped_at": outcome.stopped_at,
             "finished_at": _now(),
         }
         return await self._move(job_id, (Status.RUNNING,), Status.PAINTED, **values)
@@ -255,11 +256,11 @@ class Store:
         return await self._database.read(read)
 
     async def recent_runs(self, algorithm: str, limit: int) -> list[Run]:
-        """Return what the latest finished runs of this algorithm took, newest first."""
+        """Return what the latest runs of this algorithm took that went to their end, newest first."""
 
         def read(connection: Connection) -> list[Run]:
             columns = (jobs.c.width_px, jobs.c.height_px, jobs.c.seconds, jobs.c.encoder)
-            finished = (jobs.c.algorithm == algorithm) & jobs.c.seconds.is_not(None)
+            finished = (jobs.c.algorithm == algorithm) & jobs.c.seconds.is_not(None) & jobs.c.stopped_at.is_(None)
             query = select(*columns).where(finished).order_by(jobs.c.finished_at.desc()).limit(limit)
             rows = connection.execute(query)
             return [Run(row.width_px * row.height_px / 1e6, row.seconds, row.encoder) for row in rows]

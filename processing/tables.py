@@ -88,6 +88,7 @@ jobs = Table(
     Column("failure_code", String(64)),
     Column("failure_details", JSON(none_as_null=True)),
     Column("told_at", Instant),
+    Column("stopped_at", Double),  # a share of the work, not a moment
     Index("jobs_by_status", "status", "user_id"),
     Index("jobs_by_algorithm", "algorithm", "finished_at"),
     # An id names a folder of pictures, so a number is never given out twice.
@@ -112,7 +113,7 @@ def row_of(new: NewJob, now: datetime) -> dict[str, Any]:
 def job_of(row: RowMapping) -> Job:
     outcome = failure = None
     if row["seconds"] is not None:
-        outcome = Outcome(row["width_px"], row["height_px"], row["seconds"], row["encoder"])
+        outcome = Outcome(row["width_px"], row["height_px"], row["seconds"], row["encoder"], row["stopped_at"])
     if row["failure_code"] is not None:
         failure = Failure(row["failure_code"], row["failure_details"] or {})
     return Job(

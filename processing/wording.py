@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from locales.catalogue import Say, duration
 from ml_models.contract import STROKE_SCALES, Progress
+from ml_models.errors import NotEnoughMemoryError
 from ml_models.registry import ALGORITHMS
 from ml_models.shares import format_shares
 from processing.job import Failure, Job, Order, Ticket
@@ -75,7 +76,7 @@ def progress(say: Say, job: Job, now: Progress) -> str:
 
 
 def done(say: Say, job: Job) -> str:
-    """The caption of a result: mode, size, time, encoder, and what was not as usual."""
+    """The caption of a result: mode, size, time, encoder, where it was stopped, and what was not as usual."""
     outcome = job.outcome
     if outcome is None:
         return title_of(job.order)
@@ -87,13 +88,16 @@ def done(say: Say, job: Job) -> str:
         duration=duration(say, outcome.seconds),
         encoder=outcome.encoder,
     )
-    return "\n".join(filter(None, [caption, ", ".join(unusual(say, job.order))]))
+    stopped = "" if outcome.stopped_at is None else say("job.stopped", percent=int(outcome.stopped_at * 100))
+    return "\n".join(filter(None, [caption, stopped, ", ".join(unusual(say, job.order))]))
 
 
 def failed(say: Say, failure: Failure) -> str:
     """What went wrong, what is allowed, what to do. A code or detail of another version gets the general sentence."""
     details = {name: round(value, 1) if isinstance(value, float) else value for name, value in failure.details.items()}
+    # Not every shortage comes with a size that would do.
+    fits = failure.code == NotEnoughMemoryError.code and details.get("largest_px")
     try:
-        return say(f"errors.{failure.code}", **details)
+        return say("errors.not_enough_memory_fits" if fits else f"errors.{failure.code}", **details)
     except KeyError:
         return say("errors.failed")

@@ -1,4 +1,4 @@
-"""Buttons under a job: stop it, swap its pictures; under its result: as a file, other options, another style, again."""
+"""Buttons under a job: stop it, keep what there is, swap; under its result: as a file, options, another style, again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from locales.catalogue import Say
 from ml_models.registry import ALGORITHMS
 from processing import wording
 from processing.folders import JobFolders
-from processing.job import Job, JobEndedError, NewJob, Order, Status
+from processing.job import Job, JobEndedError, NewJob, NothingToKeepError, Order, Status
 from processing.queue.base import JobQueue
 from processing.status_message import StatusMessages
 
@@ -37,6 +37,18 @@ async def cancel(
         return
     await acknowledge(query, say("cancel.toast"))
     await status_messages.show_cancelled(job)
+
+
+async def keep(query: CallbackQuery, callback_data: JobButton, person: Person, say: Say, queue: JobQueue) -> None:
+    """End the run with the picture so far; it comes as any other."""
+    try:
+        is_news = await queue.keep(callback_data.job_id, person.user_id)
+    except NothingToKeepError:
+        await acknowledge(query, say("keep.nothing_yet"))
+    except JobEndedError:
+        await acknowledge(query, say("keep.too_late"))
+    else:
+        await acknowledge(query, say("keep.toast" if is_news else "keep.again"))
 
 
 async def swap(
@@ -164,6 +176,7 @@ def create_router() -> Router:
     router = Router(name="jobs")
     steps: dict[JobStep, Callable[..., Awaitable[None]]] = {
         JobStep.CANCEL: cancel,
+        JobStep.KEEP: keep,
         JobStep.SWAP: swap,
         JobStep.FILE: send_file,
         JobStep.STYLE: another_style,

@@ -42,6 +42,14 @@ class JobQueue(Protocol):
         """
         ...
 
+    async def keep(self, job_id: int, user_id: int) -> bool:
+        """Have a running job end with the picture so far, which comes as any other; False: that was asked before.
+
+        Raises UnknownJobError where there is no such job of this user, JobEndedError where it neither waits nor runs
+        any more, and NothingToKeepError where it waits or has shown no picture yet.
+        """
+        ...
+
     async def job(self, job_id: int, user_id: int) -> Job:
         """Return the job in whatever state; raise UnknownJobError where there is no such job of this user."""
         ...

@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from processing.estimate import Estimator, Place, Turn
-from processing.job import Job, NewJob, Status, Ticket, UnknownJobError
+from processing.job import Job, JobEndedError, NewJob, Status, Ticket, UnknownJobError
 from processing.queue.line import Line
 from processing.store import Store
 
@@ -27,6 +27,8 @@ class JobRunner(Protocol):
     async def run(self, job: Job) -> None: ...
 
     async def finish(self, job: Job) -> None: ...
+
+    def keep(self, job_id: int) -> bool: ...
 
     def stop(self) -> None: ...
 
@@ -97,6 +99,12 @@ class LocalQueue:
             log.info("a job is accepted", job_id=job.id, origin=job.origin, replaces=job_id)
         await self._stop_work(job_id)
         return await self._ticket(job)
+
+    async def keep(self, job_id: int, user_id: int) -> bool:
+        job = await self.job(job_id, user_id)
+        if not job.status.active:
+            raise JobEndedError(f"job {job_id} neither waits nor runs any more")
+        return self._runner.keep(job_id)
 
     async def job(self, job_id: int, user_id: int) -> Job:
         job = await self._store.get(job_id)

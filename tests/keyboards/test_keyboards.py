@@ -68,6 +68,7 @@ def test_a_draft_can_be_cancelled_always_and_swapped_where_that_makes_sense() ->
 def test_job_buttons_name_their_job() -> None:
     assert data(status_buttons(say, 5, swap=False)) == ["job:cancel:5"]
     assert data(status_buttons(say, 5, swap=True)) == ["job:cancel:5", "job:swap:5"]
+    assert data(status_buttons(say, 5, swap=True, keep=True)) == ["job:keep:5", "job:cancel:5", "job:swap:5"]
     assert data(result_buttons(say, 5, styles=True)) == ["job:file:5", "job:again:5", "job:options:5", "job:style:5"]
     assert data(result_buttons(say, 5, styles=False)) == ["job:file:5", "job:again:5", "job:options:5"]
     assert data(failure_buttons(say, 5, styles=True)) == ["job:again:5", "job:options:5", "job:style:5"]

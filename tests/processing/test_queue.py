@@ -12,6 +12,7 @@ from processing.job import (
     Failure,
     Job,
     JobEndedError,
+    NothingToKeepError,
     Outcome,
     QueueFullError,
     Status,
@@ -38,6 +39,14 @@ class FakeRunner:
         self.may_tell = asyncio.Event()
         self.may_tell.set()
         self.stopped = False
+        self.shown: set[int] = set()
+        self.kept: list[int] = []
+
+    def keep(self, job_id: int) -> bool:
+        if job_id not in self.shown:
+            raise NothingToKeepError
+        self.kept.append(job_id)
+        return len(self.kept) == 1
 
     async def run(self, job: Job) -> None:
         self.begun.append(job.id)
@@ -339,3 +348,36 @@ async def test_a_store_that_fails_for_a_while_stops_nothing(
     monkeypatch.setattr("processing.queue.local.STORE_PAUSE_S", 0.01)
     job = (await queue.submit(new_job())).job
     await until(lambda: runner.begun == [job.id])
+
+
+async def test_only_its_owner_keeps_what_a_running_job_shows(
+    queue: LocalQueue, runner: FakeRunner, new_job: NewJobs
+) -> None:
+    jobs = [(await queue.submit(new_job(user_id))).job.id for user_id in (1, 2, 3)]
+    await until(lambda: len(runner.begun) == 2)
+    running, _, waiting = jobs
+    with pytest.raises(UnknownJobError):
+        await queue.keep(running, 2)
+    with pytest.raises(UnknownJobError):
+        await queue.keep(77, 1)
+    with pytest.raises(NothingToKeepError):
+        await queue.keep(running, 1)
+    runner.shown.add(running)
+    with pytest.raises(NothingToKeepError):
+        await queue.keep(waiting, 3)
+    assert [await queue.keep(running, 1) for _ in range(2)] == [True, False]
+    assert set(runner.kept) == {running}
+    runner.may_end.set()
+    await until(lambda: len(runner.told) == 3)
+    with pytest.raises(JobEndedError):
+        await queue.keep(running, 1)
+
+
+async def test_nothing_of_a_cancelled_job_is_kept(queue: LocalQueue, runner: FakeRunner, new_job: NewJobs) -> None:
+    job_id = (await queue.submit(new_job(1))).job.id
+    await until(lambda: runner.begun == [job_id])
+    runner.shown.add(job_id)
+    await queue.cancel(job_id, 1)
+    with pytest.raises(JobEndedError):
+        await queue.keep(job_id, 1)
+    assert runner.kept == []

@@ -20,7 +20,7 @@ from ml_models.errors import (
 from ml_models.registry import ALGORITHMS, Algorithm
 from processing import runner as runner_module
 from processing.folders import JobFolders
-from processing.job import Job, Outcome, Picture, Status
+from processing.job import Job, NothingToKeepError, Outcome, Picture, Status
 from processing.pool import OnProgress, Painted
 from processing.runner import ATTEMPTS_ALLOWED, Runner
 from processing.store import Store
@@ -49,17 +49,28 @@ class FakePool:
     errors: list[Exception] = field(default_factory=list)
     requests: list[StyleTransferRequest] = field(default_factory=list)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
+    stops: list[asyncio.Event] = field(default_factory=list)
+    preview: bytes | None = None
 
     async def run(
-        self, algorithm: Algorithm, request: StyleTransferRequest, on_progress: OnProgress, timeout_s: float
+        self,
+        algorithm: Algorithm,
+        request: StyleTransferRequest,
+        on_progress: OnProgress,
+        timeout_s: float,
+        stop: asyncio.Event,
     ) -> Painted:
         assert (algorithm, timeout_s) == (TOY, 60.0)
         self.requests.append(request)
-        on_progress(Progress(0.5, Stage.PAINTING))
+        self.stops.append(stop)
+        on_progress(Progress(0.5, Stage.PAINTING, self.preview))
         if self.errors:
             raise self.errors.pop(0)
-        await self.may_end.wait()
-        return PAINTED
+        await asyncio.wait(
+            [asyncio.create_task(event.wait()) for event in (self.may_end, stop)], return_when=asyncio.FIRST_COMPLETED
+        )
+        on_progress(Progress(0.99, Stage.FINISHING))
+        return replace(PAINTED, result=replace(PAINTED.result, stopped=stop.is_set()))
 
 
 @dataclass
@@ -132,7 +143,7 @@ async def house(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(runner_module, "FIRST_PAUSE_S", 0.01)
     pool, pictures, chat, folders = FakePool(), Pictures(), Chat(store=store), JobFolders(tmp_path / "data")
     pool.may_end.set()
-    runner = Runner(store, pool, pictures, chat, folders, timeout_s=60.0, max_megapixels=7, memory_mb=500)
+    runner = Runner(store, pool, pictures, chat, folders, timeout_s=60.0, max_megapixels=7, memory_mb=500, device="cpu")
     return House(store, pool, pictures, chat, folders, runner)
 
 
@@ -148,7 +159,7 @@ async def test_a_job_is_painted_stored_and_delivered_once(house: House, new_job:
     assert house.chat.delivered == [painted]
     # Its traces go only after the store knows that it was delivered.
     assert house.chat.cleared == [Status.DELIVERED]
-    assert house.chat.shown == [(job.id, 0.5)]
+    assert house.chat.shown == [(job.id, 0.5), (job.id, 0.99)]
 
 
 async def test_the_request_is_what_the_user_ordered(house: House, new_job: NewJobs) -> None:
@@ -159,7 +170,7 @@ async def test_the_request_is_what_the_user_ordered(house: House, new_job: NewJo
     assert job
     await house.runner.run(job)
     assert house.pool.requests == [
-        StyleTransferRequest(b"content", (Style(b"style", 2.0),), 128, 0.5, 2.0, True, 5, None, 7, 500)
+        StyleTransferRequest(b"content", (Style(b"style", 2.0),), 128, 0.5, 2.0, True, 5, None, None, "cpu", 7, 500)
     ]
 
 
@@ -170,6 +181,48 @@ async def test_pictures_are_stored_whole_and_private(house: House, new_job: NewJ
     found = {path.name: (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) for path in folder.iterdir()}
     assert found == {"picture.png": (b"png", 0o600), "photo.jpg": (b"jpeg", 0o600)}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+# --- stop and keep
+
+
+async def test_a_job_that_its_owner_stops_is_delivered_with_where_it_was(house: House, new_job: NewJobs) -> None:
+    house.pool.may_end.clear()
+    house.pool.preview = b"jpeg"
+    job = await house.take(new_job)
+    with pytest.raises(NothingToKeepError):
+        house.runner.keep(job.id)
+    carrying = asyncio.create_task(house.carry(job))
+    await until(lambda: len(house.pool.stops) == 1)
+    assert [house.runner.keep(job.id) for _ in range(2)] == [True, False]
+    delivered = await carrying
+    assert (delivered.status, delivered.outcome) == (Status.DELIVERED, Outcome(128, 85, 1.5, "toy", stopped_at=0.5))
+    with pytest.raises(NothingToKeepError):
+        house.runner.keep(job.id)
+    # It says nothing about how long a whole run takes.
+    assert await house.store.recent_runs("toy", 9) == []
+
+
+async def test_before_the_first_picture_there_is_nothing_to_keep(house: House, new_job: NewJobs) -> None:
+    house.pool.may_end.clear()
+    job = await house.take(new_job)
+    carrying = asyncio.create_task(house.carry(job))
+    await until(lambda: len(house.pool.stops) == 1)
+    with pytest.raises(NothingToKeepError):
+        house.runner.keep(job.id)
+    house.pool.may_end.set()
+    outcome = (await carrying).outcome
+    assert outcome
+    assert outcome.stopped_at is None
+
+
+async def test_a_wish_dies_with_its_worker_and_the_run_begins_anew(house: House, new_job: NewJobs) -> None:
+    house.pool.preview = b"jpeg"
+    house.pool.errors = [WorkerLostError("died")]
+    job = await house.carry(await house.take(new_job))
+    first, second = house.pool.stops
+    assert first is not second
+    assert (job.status, job.outcome) == (Status.DELIVERED, Outcome(128, 85, 1.5, "toy"))
 
 
 # --- what goes wrong on the way

@@ -6,13 +6,14 @@ import asyncio
 import itertools
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from aiogram import Bot
 
 from locales.catalogue import Catalogue
 from ml_models.contract import Progress, Stage
+from ml_models.registry import ALGORITHMS, Kind
 from processing import status_message
 from processing.job import Job, Outcome, Status, Ticket
 from processing.status_message import StatusMessages
@@ -20,6 +21,7 @@ from processing.store import Store
 from sandbox.server import Sandbox, SandboxUser
 from tests.chat import buttons, picture, words
 from tests.processing.conftest import NewJobs, until
+from tests.toy_algorithm import TOY
 
 PAUSE_S = 0.3
 
@@ -202,3 +204,29 @@ async def test_the_acceptance_stays_readable_before_the_first_progress(chat: Cha
     chat.messages.show(chat.job, progress(0.2))
     await until(lambda: chat.shows(20))
     assert chat.edits() == ["editMessageText"]
+
+
+async def test_what_is_shown_can_be_kept_from_the_first_picture_on(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ALGORITHMS, "toy", TOY)
+    keep = f"job:keep:{chat.job.id}"
+    chat.messages.show_place(Ticket(chat.job, 1, None))
+    await until(lambda: Catalogue().say("ru", "job.place", position=1) in chat.text)
+    assert keep not in buttons(chat.user.messages[-1])
+    await chat.run()
+    chat.messages.show(chat.job, progress(0.1))
+    await until(lambda: chat.shows(10))
+    assert keep not in buttons(chat.user.messages[-1])
+    chat.messages.show(chat.job, progress(0.2, picture()))
+    await until(lambda: chat.shows(20))
+    assert buttons(chat.user.messages[-1])[0] == keep
+    chat.messages.show(chat.job, progress(0.3))
+    await until(lambda: chat.shows(30))
+    assert buttons(chat.user.messages[-1])[0] == keep
+
+
+async def test_an_instant_mode_has_nothing_to_stop(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ALGORITHMS, "toy", replace(TOY, kind=Kind.INSTANT))
+    await chat.run()
+    chat.messages.show(chat.job, progress(0.2, picture()))
+    await until(lambda: chat.shows(20))
+    assert buttons(chat.user.messages[-1])[0] == f"job:cancel:{chat.job.id}"

@@ -78,8 +78,30 @@ async def test_a_newer_database_is_refused(store: Store, database_url: str) -> N
     with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
         connection.execute("UPDATE schema_version SET version = 99")
     connection.close()
-    with pytest.raises(StoreError, match=r"version 99.*knows 1"):
+    with pytest.raises(StoreError, match=r"version 99.*knows 2"):
         await Store(database_url).open()
+
+
+async def test_an_older_database_is_brought_up_to_date_and_keeps_its_jobs(
+    store: Store, database_url: str, new_job: NewJobs
+) -> None:
+    job_id = await add(store, new_job)
+    await store.take_next()
+    before = await store.mark_painted(job_id, OUTCOME)
+    await store.close()
+    with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
+        connection.execute("ALTER TABLE jobs DROP COLUMN stopped_at")
+        connection.execute("UPDATE schema_version SET version = 1")
+    connection.close()
+    for _ in range(2):
+        await store.open()
+        assert await store.get(job_id) == before
+        await store.close()
+    await store.open()
+    later_id = await add(store, new_job)
+    await store.take_next()
+    stopped = Outcome(512, 341, 2.5, "slim", stopped_at=0.62)
+    assert (await store.mark_painted(later_id, stopped)).outcome == stopped
 
 
 async def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
