@@ -143,6 +143,11 @@ class Settings:
     user_queue_limit: int = _setting(_integer(1, 1000), 3, "jobs that wait or run, of one user")
     job_timeout_s: int = _setting(_integer(1, 86_400), 900, "seconds after which a running job is stopped")
     worker_memory_mb: int = _setting(_integer(256, 1_000_000), 3072, "megabytes that one worker process may hold")
+    device: str = _setting(
+        _choice("auto", "cpu", "cuda", "mps"),
+        "auto",
+        "where it paints: auto (the fastest that is there), cpu, cuda or mps",
+    )
     max_image_megapixels: int = _setting(_integer(1, 1000), 50, "largest picture that is read, in millions of pixels")
     log_level: str = _setting(_choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _setting(_choice("text", "json"), "text", "text or json")

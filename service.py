@@ -107,6 +107,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             timeout_s=settings.job_timeout_s,
             max_megapixels=settings.max_image_megapixels,
             memory_mb=settings.worker_memory_mb,
+            device=settings.device,
         )
         queue = LocalQueue(
             store,
