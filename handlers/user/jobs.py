@@ -1,4 +1,4 @@
-"""Buttons under a job: stop it, keep what there is, swap; under its result: as a file, options, another style, again."""
+"""Buttons under a job: stop it, keep what is there, swap; under its result: a file, options, another style, again."""
 
 from __future__ import annotations
 

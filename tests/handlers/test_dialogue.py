@@ -282,7 +282,7 @@ async def test_nobody_stops_or_gets_what_is_not_theirs(stage: Stage) -> None:
     result = await ann.wait_for(is_result)
     job_id = job_id_of(result)
     menu = eve.messages[1]["message_id"]
-    for step in ("cancel", "swap", "file", "style", "again"):
+    for step in ("cancel", "keep", "swap", "file", "style", "again"):
         before = len(eve.messages)
         query = await eve.press_raw(menu, f"job:{step}:{job_id}")
         answer = await eve.wait_for_answer(query)
