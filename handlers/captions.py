@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ml_models.errors import InvalidRequestError
-from ml_models.shares import parse_shares
+from ml_models.shares import example, parse_shares
 
 LONGEST = 60
 _NUMBER = r"\d{1,9}(?:\.\d{1,9})?"
@@ -86,4 +86,7 @@ def shares_for_all(text: str, styles: int, limit: int) -> Shares:
         weights = parse_shares(text, given)
     except InvalidRequestError:
         return Shares(equal, Problem("shares.zero", details))
-    return Shares(weights) if given == styles else Shares(equal, Problem("shares.count", details))
+    if given == styles:
+        return Shares(weights)
+    key = "shares.styles_missing" if given > styles else "shares.too_few"
+    return Shares(equal, Problem(key, details | {"example": example(styles)}))

@@ -7,7 +7,7 @@ from aiogram.types import InlineKeyboardMarkup
 from handlers.draft import Draft
 from keyboards.options import Shown, options_buttons
 from locales.catalogue import Say
-from ml_models.shares import format_shares
+from ml_models.shares import example, format_shares
 from processing import wording
 
 
@@ -35,6 +35,8 @@ def panel_text(say: Say, draft: Draft) -> str:
         lines.append(say("options.shares", styles=len(draft.styles), shares=format_shares(shares.weights)))
     elif draft.styles:
         lines.append(say("options.one_style"))
+    if len(draft.styles) > 2 and not shares.problem:
+        lines.append(say("options.raise_share", example=example(len(draft.styles))))
     if shares.problem:
         lines += ["", "⚠ " + say(shares.problem.key, **shares.problem.details)]
     key, details = next_step(draft)

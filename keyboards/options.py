@@ -24,7 +24,7 @@ STRENGTHS = (25, 50, 75, 100)
 #: The first of two styles in percent.
 SHARES_OF_TWO = (50, 70, 30)
 MOST_PERCENT = 90
-CHOSEN = "✓ "
+CHOSEN = "✓\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Shown:
 def options_buttons(say: Say, shown: Shown) -> InlineKeyboardMarkup:
     """Size, strength, strokes, colours, the shares of several styles, a variant; then what can be done next."""
     rows = [
-        [_option(f"{size} px", Option.SIZE, size, shown, size == shown.size_px) for size in SIZES_PX],
+        [_option(str(size), Option.SIZE, size, shown, size == shown.size_px) for size in SIZES_PX],
         [
-            _option(f"{percent} %", Option.STRENGTH, percent, shown, percent == round(100 * shown.strength))
+            _option(f"{percent}%", Option.STRENGTH, percent, shown, percent == round(100 * shown.strength))
             for percent in STRENGTHS
         ],
         [
@@ -85,7 +85,7 @@ def _shares(say: Say, shown: Shown) -> list[list[InlineKeyboardButton]]:
         presets = [(f"{first}/{100 - first}", first) for first in SHARES_OF_TWO]
         return [[_share(text, 0, first, shown, percents[0] == first) for text, first in presets]]
     more = [
-        _share(f"{index + 1}: {percent} %", index, min(MOST_PERCENT, 10 * (percent // 10 + 1)), shown)
+        _share(f"{index + 1}: {percent}%", index, min(MOST_PERCENT, 10 * (percent // 10 + 1)), shown)
         for index, percent in enumerate(percents)
     ]
     equal = CHOSEN * (len(set(percents)) == 1) + say("button.equal")

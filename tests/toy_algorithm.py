@@ -3,7 +3,7 @@
 What it does is chosen by the request's seed, which is a member of Behaviour; any other seed paints. Where the seed is
 not the test's to choose, the environment variable TOY_BEHAVIOUR names a file, read at every run, that holds a member's
 name; the variable must be set before the pool starts. DIE_ONCE keeps its mark in a file beside that one, or beside the
-path that TOY_MARK names.
+path that TOY_MARK names. Beside that file each run leaves what it was asked for, which last_request() reads.
 
     from tests.toy_algorithm import TOY, Behaviour
     ALGORITHMS["toy"] = TOY                     # with monkeypatch.setitem
@@ -13,6 +13,7 @@ path that TOY_MARK names.
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ from ml_models.registry import Algorithm, Kind
 
 BEHAVIOUR_FILE = "TOY_BEHAVIOUR"
 MARK_FILE = "TOY_MARK"
+ASKED = ("size_px", "strength", "stroke_scale", "keep_colours", "seed")
 SLOW_STEPS = 20
 SLOW_STEP_S = 0.06
 FLOOD = 20_000
@@ -69,6 +71,7 @@ def run_style_transfer(
     request: StyleTransferRequest, on_progress: OnProgress, should_stop: ShouldStop = never
 ) -> StyleTransferResult:
     began = time.perf_counter()
+    report(request)
     share = behave(behaviour_of(request), on_progress, should_stop)
     on_progress(Progress(1.0, Stage.FINISHING))
     with Image.open(io.BytesIO(request.content)) as photo, Image.open(io.BytesIO(request.styles[0].image)) as style:
@@ -78,6 +81,18 @@ def run_style_transfer(
         picture = Image.blend(photo.convert("RGB").resize(size), colour, 0.5 * request.strength * share)
     seconds = time.perf_counter() - began
     return StyleTransferResult(encoded(picture, "PNG"), *size, seconds, "toy", {"total": 0.0}, stopped=share < 1)
+
+
+def report(request: StyleTransferRequest) -> None:
+    if name := os.environ.get(BEHAVIOUR_FILE):
+        asked = {name: getattr(request, name) for name in ASKED} | {"weights": [each.weight for each in request.styles]}
+        Path(name + ".request").write_text(json.dumps(asked))
+
+
+def last_request() -> dict[str, Any]:
+    """Return the fields ASKED of the request that a worker ran last, and the weights of its styles."""
+    asked: dict[str, Any] = json.loads(Path(os.environ[BEHAVIOUR_FILE] + ".request").read_text())
+    return asked
 
 
 def behaviour_of(request: StyleTransferRequest) -> Behaviour:

@@ -48,8 +48,9 @@ def test_captions_give_the_shares(content: str, styles: list[str], weights: tupl
 @pytest.mark.parametrize(
     ("styles", "key"),
     [
-        (["", "50/30/20"], "shares.count"),
-        (["70/30"], "shares.count"),
+        (["", "50/30/20"], "shares.styles_missing"),
+        (["70/30"], "shares.styles_missing"),
+        (["", "", "70/30"], "shares.too_few"),
         (["", "100/0"], "shares.zero"),
         (["", "1/2/3/4/5"], "shares.too_many"),
         (["", "150%"], "shares.range"),

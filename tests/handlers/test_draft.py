@@ -135,6 +135,7 @@ def test_captions_give_the_shares_until_buttons_do() -> None:
     waiting = Draft().add(received(1, "70/30"))
     assert waiting.shares.problem is None
     one = waiting.add(received(2))
-    assert one.shares.problem == Problem("shares.count", {"text": "70/30", "given": 2, "styles": 1, "limit": 4})
+    details = {"text": "70/30", "given": 2, "styles": 1, "limit": 4, "example": "1"}
+    assert one.shares.problem == Problem("shares.styles_missing", details)
     assert weights(one) == [1]
     assert weights(one.add(received(3))) == [70, 30]

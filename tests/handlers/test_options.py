@@ -11,11 +11,12 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
+from keyboards.options import CHOSEN
 from processing.job import Job, Status
 from sandbox.server import Sandbox, SandboxUser
 from tests.bots import bot_in
 from tests.chat import Message, Stage, after, buttons, has_button, is_result, picture, says, words
-from tests.toy_algorithm import Behaviour
+from tests.toy_algorithm import Behaviour, last_request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -75,11 +76,11 @@ async def test_what_the_buttons_choose_is_ordered_said_and_painted(stage: Stage)
     await opened(user)
     panel = await send_styles(user, 1)
     for button, text in (
-        ("768 px", "Size: 768 px"),
-        ("50 %", "style: 50 %"),
+        ("768", "Size: 768 px"),
+        ("50%", "style: 50 %"),
         ("Bold", "Strokes: bold"),
         ("Keep the photo’s colours", "the photo’s own"),
-        ("🎲 Another variant", "Variant: "),
+        ("🎲 New variant", "Variant: "),
     ):
         await user.press(panel, button)
         await edited(user, panel, text)
@@ -91,6 +92,9 @@ async def test_what_the_buttons_choose_is_ordered_said_and_painted(stage: Stage)
     assert f"Toy, 768 px, {said}." in words(accepted)
     result = await user.wait_for(is_result)
     assert words(result).endswith("\n" + said)
+    # All of it has reached the algorithm.
+    reached = {"size_px": 768, "strength": 0.5, "stroke_scale": 2.0, "keep_colours": True, "seed": order.seed}
+    assert last_request() == reached | {"weights": [1.0]}
     await user.press(result, "📄 As a file")
     file = await user.wait_for(lambda message: message["from_bot"] and "document" in message)
     assert f"variant {order.seed}" in words(file)
@@ -125,7 +129,7 @@ async def test_four_styles_one_by_one_with_shares_by_button(stage: Stage) -> Non
     # The options are the last message and the only ones.
     await panels_are(user, panel)
     assert "Styles: 4, in shares of 25/25/25/25" in words(panel)
-    await user.press(panel, "1: 25 %")
+    await user.press(panel, "1: 25%")
     await edited(user, panel, "30/23/23/23")
     fifth = await user.send_photo(picture())
     await user.wait_for(after(fifth, says("at most 4 style pictures")))
@@ -141,7 +145,7 @@ async def test_a_caption_or_a_text_gives_the_shares(stage: Stage) -> None:
     await opened(user)
     panel = await send_styles(user, 2, "70/30")
     assert "shares of 70/30" in words(panel)
-    assert "✓ 70/30" in str(panel["reply_markup"])
+    assert f"{CHOSEN}70/30" in [button["text"] for row in panel["reply_markup"]["inline_keyboard"] for button in row]
     sent = await user.send_text("80 20")
     panel = await user.wait_for(after(sent, is_panel))
     assert "shares of 80/20" in words(panel)
@@ -161,6 +165,7 @@ async def test_an_album_with_a_fitting_caption_is_painted_at_once(stage: Stage) 
     assert "Toy, 512 px, styles 70/30." in words(accepted)
     assert [style.weight for style in (await job_of(stage, accepted)).order.styles] == [70, 30]
     await user.wait_for(is_result)
+    assert last_request()["weights"] == [70, 30]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +208,7 @@ async def test_pressing_twice_changes_once_and_paints_once(stage: Stage) -> None
     await opened(user)
     panel = await send_styles(user, 2)
     stage.behave(Behaviour.HANG)
-    queries = [await user.press(panel, "1024 px") for _ in range(2)] + [await user.press(panel, "70/30")]
+    queries = [await user.press(panel, "1024") for _ in range(2)] + [await user.press(panel, "70/30")]
     queries += [await user.press(panel, "🖌 Paint") for _ in range(2)]
     answers = [await user.wait_for_answer(query) for query in queries]
     assert not any(answer.get("show_alert") for answer in answers)
@@ -227,7 +232,7 @@ async def test_the_options_of_a_painting_are_changed_and_it_is_painted_again(sta
         await user.press(result, "⚙ Change options")
         panel = await user.wait_for(after(previous, is_panel))
         assert "shares of 70/30" in words(panel)
-        await user.press(panel, f"{size} px")
+        await user.press(panel, str(size))
         await edited(user, panel, f"Size: {size} px")
         previous = await paint(user, panel)
         order = (await job_of(stage, previous)).order
@@ -245,7 +250,7 @@ async def test_the_options_of_a_painting_are_changed_and_it_is_painted_again(sta
 async def test_looking_at_a_paintings_options_and_cancelling_changes_nothing(stage: Stage) -> None:
     user = await stage.person()
     panel = await opened(user)
-    await user.press(panel, "768 px")
+    await user.press(panel, "768")
     await edited(user, panel, "768 px on")
     await paint(user, await send_styles(user, 1))
     result = await user.wait_for(is_result)
@@ -302,7 +307,7 @@ async def test_photo_and_style_are_swapped_within_the_options(stage: Stage) -> N
 async def test_start_resets_the_options_and_cancel_keeps_them(stage: Stage) -> None:
     user = await stage.person()
     panel = await opened(user)
-    await user.press(panel, "768 px")
+    await user.press(panel, "768")
     await edited(user, panel, "768 px on")
     sent = await user.send_text("/cancel")
     await user.wait_for(after(sent, says("Cancelled.")))
@@ -380,13 +385,13 @@ async def test_a_restart_keeps_the_pictures_the_options_and_the_buttons(
         await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
         await user.wait_for(says("Toy"))
         panel = await opened(user)
-        await user.press(panel, "768 px")
+        await user.press(panel, "768")
         await edited(user, panel, "768 px on")
         panel = await send_styles(user, 2, "70/30")
     async with bot_in(own_sandbox, tmp_path) as service:
         panel_after = await send_styles(user, 1)
         await panels_are(user, panel_after)
-        await user.press(panel_after, "2: 33 %")
+        await user.press(panel_after, "2: 33%")
         await edited(user, panel_after, "30/40/30")
         accepted = await paint(user, panel_after)
         job = await service.store.get(int(buttons(accepted)[0].rsplit(":", 1)[1]))
