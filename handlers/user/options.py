@@ -14,6 +14,7 @@ from handlers.answers import acknowledge, edit, refuse
 from handlers.captions import shares_for_all, shares_text
 from handlers.desk import Desk, Person, keep_draft, question, was_ordered
 from handlers.draft import Draft, Gathering
+from handlers.inbox import items_of
 from handlers.options import DEFAULTS, Options, another_variant
 from keyboards.callback_data import Option, OptionButton, PanelButton, PanelStep, ShareButton
 from keyboards.options import STRENGTHS
@@ -115,6 +116,7 @@ async def paint(
     desk: Desk,
     origin: str,
 ) -> None:
+    """Take the order; not while pictures are on their way into it."""
     draft = await _held(state, callback_data.message_id)
     if not draft or draft.awaited is not None:
         if callback_data.message_id and await was_ordered(state, callback_data.message_id):
@@ -122,6 +124,9 @@ async def paint(
             await acknowledge(query, say("options.painted"))
         else:
             await refuse(query, say("button.unknown"))
+        return
+    if items_of(await state.get_data()):
+        await acknowledge(query, say("options.wait"))
         return
     await acknowledge(query)
     if await desk.order(person, state, draft, origin):

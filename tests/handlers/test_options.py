@@ -158,6 +158,20 @@ async def test_a_caption_or_a_text_gives_the_shares(stage: Stage) -> None:
     await user.wait_for(is_result)
 
 
+async def test_a_file_that_is_still_being_read_belongs_to_the_order(stage: Stage) -> None:
+    user = await stage.person()
+    await opened(user)
+    panel = await send_styles(user, 1)
+    stage.sandbox.faults.delay("getFile", 1, seconds=1)
+    sent = await user.send_document(picture(form="PNG"), "style.png", "image/png", "60:40")
+    query = await user.press(panel, "🖌 Paint")
+    assert "One moment" in (await user.wait_for_answer(query))["text"]
+    panel = await user.wait_for(after(sent, says("shares of 60/40")))
+    await paint(user, panel)
+    await user.wait_for(is_result)
+    assert last_request()["weights"] == [60, 40]
+
+
 async def test_an_album_with_a_fitting_caption_is_painted_at_once(stage: Stage) -> None:
     user = await stage.person()
     await user.send_album([picture(), picture(40, 40), picture(50, 40)], "70/30")
