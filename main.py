@@ -17,14 +17,24 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from config import TELEGRAM_DOWNLOAD_LIMIT_MB, Settings, SettingsError, load_settings
-from ml_models.contract import DEFAULT_SIZE_PX
+from ml_models.contract import (
+    DEFAULT_SIZE_PX,
+    DEVICES,
+    MAX_SIZE_PX,
+    MAX_STROKE_SCALE,
+    MIN_SIZE_PX,
+    MIN_STROKE_SCALE,
+    STROKE_SCALES,
+)
 from ml_models.errors import StyleTransferError
 from ml_models.registry import ALGORITHMS, DEFAULT_ALGORITHM
 from processing.store import StoreError
 from reporting.logs import set_up_logging
 
 BAD_INPUT = 2
+INTERRUPTED = 130
 SANDBOX_PORT = 8090
+STROKES = f"{', '.join(STROKE_SCALES)}, or a number from {MIN_STROKE_SCALE:g} to {MAX_STROKE_SCALE:g}"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -67,11 +77,22 @@ def stylize(
     styles: Annotated[list[Path], typer.Argument(help="the pictures whose style it takes")],
     output: Annotated[Path, typer.Option("--output", "-o", help="the painting: .png or .jpg")],
     algorithm: Annotated[str, typer.Option(help=", ".join(ALGORITHMS))] = DEFAULT_ALGORITHM,
-    size: Annotated[int, typer.Option(help="longer side of the painting, in pixels")] = DEFAULT_SIZE_PX,
-    seed: Annotated[int, typer.Option(help="same seed, same picture")] = 0,
+    size: Annotated[
+        int, typer.Option(help=f"longer side of the painting in pixels, {MIN_SIZE_PX} to {MAX_SIZE_PX}")
+    ] = DEFAULT_SIZE_PX,
+    strength: Annotated[float, typer.Option(help="of the style, 0 (the photo) to 100")] = 100,
+    stroke: Annotated[str, typer.Option(help=f"{STROKES}: 2 gives strokes twice as large")] = "normal",
+    keep_colours: Annotated[bool, typer.Option("--keep-colours", help="paint in the colours of the photo")] = False,
+    style_weights: Annotated[
+        str | None, typer.Option(help="shares of the styles in their order, above 0, such as 70/30; equal if not given")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="0 or more; same seed, same picture")] = 0,
+    encoder: Annotated[str | None, typer.Option(help="vgg19 or slim; the best one installed if not given")] = None,
+    device: Annotated[str | None, typer.Option(help=f"{', '.join(DEVICES)}; DEVICE if not given")] = None,
+    initial: Annotated[Path | None, typer.Option(help="a picture of the photo's shape to start from")] = None,
 ) -> None:
-    """Paint one picture without a chat."""
-    from ml_models.stylize import stylize_files
+    """Paint one picture without a chat. Ctrl+C keeps the picture as it is by then, a second one drops it."""
+    from ml_models.stylize import Options, stylize_files
 
     try:
         settings = load_settings()
@@ -80,13 +101,26 @@ def stylize(
             styles,
             output,
             algorithm_key=algorithm,
-            size_px=size,
-            seed=seed,
-            max_megapixels=settings.max_image_megapixels,
+            options=Options(
+                size_px=size,
+                strength=strength,
+                stroke=stroke,
+                keep_colours=keep_colours,
+                style_weights=style_weights,
+                seed=seed,
+                encoder=encoder,
+                device=device or settings.device,
+                initial=initial,
+                max_megapixels=settings.max_image_megapixels,
+            ),
         )
     except (StyleTransferError, SettingsError, OSError) as error:
         _fail(str(error))
-    typer.echo(f"{output}: {result.width_px}x{result.height_px} px, {result.seconds:.1f} s, encoder {result.encoder}")
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing is written", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    about = f"{result.width_px}x{result.height_px} px, {result.seconds:.1f} s, encoder {result.encoder}"
+    typer.echo(f"{output}: {about}{', stopped early' if result.stopped else ''}")
 
 
 @app.command()
@@ -198,7 +232,7 @@ def _run_until_stopped(start: Callable[[asyncio.Event], Coroutine[Any, Any, None
     try:
         asyncio.run(run())
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except (SettingsError, StoreError) as error:
         _fail(str(error))
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import io
+import os
+import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from skimage import data
 
+from ml_models.contract import STROKE_SCALES, Style, StyleTransferRequest
+from ml_models.stylize import Options, request_of, stroke_scale
+from tests.toy_algorithm import BEHAVIOUR_FILE, Behaviour
+
 ROOT = Path(__file__).parents[1]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
     clean = {name: value for name, value in os.environ.items() if name not in ("BOT_TOKEN", "PORT")}
     return subprocess.run(
         [sys.executable, "main.py", *arguments],
@@ -60,6 +67,16 @@ def test_the_bot_and_the_command_line_start_without_torch() -> None:
         (["--size", "63"], "size_px=63 is not allowed: give 64 to 2048"),
         (["--size", "2049"], "size_px=2049 is not allowed: give 64 to 2048"),
         (["--algorithm", "pix2pix"], "unknown algorithm 'pix2pix'; known: nst_gatys"),
+        (["--strength", "101"], "strength=101 is not allowed: give 0 to 100"),
+        (["--strength", "nan"], "strength=nan is not allowed: give 0 to 100"),
+        (["--stroke", "broad"], "stroke='broad' is not allowed: give fine, normal, bold, or a number from 0.25 to 4"),
+        (["--stroke", "4.1"], "stroke='4.1' is not allowed: give fine, normal, bold, or a number from 0.25 to 4"),
+        (["--style-weights", "70/30"], "2 shares for 1 style: give one for each"),
+        (["--style-weights", "0"], "'0' is no share: give numbers above 0"),
+        (["--seed", "-1"], "seed=-1 is not allowed: give 0 to"),
+        (["--device", "tpu"], "device='tpu' is not allowed: give one of auto, cpu, cuda, mps"),
+        (["--encoder", "resnet"], "encoder='resnet' is not known: give one of vgg19, slim"),
+        (["--initial", "no-such-draft.png"], "no-such-draft.png"),
         (["-o", "painting.gif"], "end it in .png or .jpg"),
         (["-o", "no/such/folder/painting.png"], "does not exist"),
     ],
@@ -107,3 +124,113 @@ def test_weights_from_a_file_that_is_not_vgg19_changes_nothing(tmp_path: Path) -
     assert len(done.stderr.strip().splitlines()) == 1
     other = run("weights", "resnet")
     assert (other.returncode, other.stderr.strip()) == (2, "weights 'resnet' are not known: give vgg19")
+
+
+# --- the options of stylize
+
+
+def test_every_option_is_a_field_of_the_request(pictures: tuple[str, str], tmp_path: Path) -> None:
+    content, style = map(Path, pictures)
+    draft = tmp_path / "draft.png"
+    draft.write_bytes(b"draft")
+    options = Options(
+        size_px=768, strength=60, stroke="bold", keep_colours=True, style_weights="70/30", seed=5,
+        encoder="slim", device="cpu", initial=draft, max_megapixels=7,
+    )  # fmt: skip
+    styles = (Style(style.read_bytes(), 70.0), Style(content.read_bytes(), 30.0))
+    assert request_of(content, [style, content], options) == StyleTransferRequest(
+        content=content.read_bytes(), styles=styles, size_px=768, strength=0.6, stroke_scale=2.0, keep_colours=True,
+        seed=5, encoder="slim", initial=b"draft", device="cpu", max_megapixels=7,
+    )  # fmt: skip
+    usual = StyleTransferRequest(content.read_bytes(), (Style(style.read_bytes()),))
+    assert request_of(content, [style], Options()) == usual
+
+
+def test_strokes_have_names_and_numbers() -> None:
+    assert {name: stroke_scale(name.upper()) for name in STROKE_SCALES} == STROKE_SCALES
+    assert (stroke_scale("0.25"), stroke_scale("4")) == (0.25, 4.0)
+
+
+def test_the_help_gives_every_range() -> None:
+    text = re.sub(r"[\s│]+", " ", run("stylize", "--help", COLUMNS="200").stdout)
+    for words in (
+        "64 to 2048",
+        "0 (the photo) to 100",
+        "fine, normal, bold",
+        "from 0.25 to 4",
+        "70/30",
+        "auto, cpu, cuda",
+    ):
+        assert words in text
+
+
+# --- Ctrl+C
+
+PAINTS = """
+import sys
+from dataclasses import replace
+from ml_models.registry import ALGORITHMS
+from tests import toy_algorithm
+
+def paint(request, on_progress, should_stop):
+    def show(progress):
+        on_progress(progress)
+        print("heard", flush=True)
+    print("begins", flush=True)
+    return toy_algorithm.run_style_transfer(request, show, should_stop)
+
+if __name__ == "__main__":
+    ALGORITHMS["toy"] = replace(toy_algorithm.TOY, path="__main__:paint")
+    from main import app
+    app(["stylize", *sys.argv[1:], "--algorithm", "toy", "--size", "64"])
+"""
+
+
+@contextmanager
+def painting(pictures: tuple[str, str], tmp_path: Path, behaviour: Behaviour) -> Iterator[subprocess.Popen[str]]:
+    file = tmp_path / "behaviour"
+    file.write_text(behaviour.name)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PAINTS, *pictures, "-o", str(tmp_path / "out.png")],
+        cwd=ROOT, env=os.environ | {BEHAVIOUR_FILE: str(file)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def interrupted_at(process: subprocess.Popen[str], *words: str) -> tuple[int, str, str]:
+    """Press Ctrl+C whenever the next of the words has come; return exit code, output and errors."""
+    assert process.stdout
+    for word in words:
+        while (line := process.stdout.readline()) != f"{word}\n":
+            assert line
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_ctrl_c_keeps_the_picture_so_far(pictures: tuple[str, str], tmp_path: Path) -> None:
+    with painting(pictures, tmp_path, Behaviour.GROW) as process:
+        code, out, err = interrupted_at(process, "heard")
+    assert (code, err) == (0, "")
+    assert out.rstrip().endswith("encoder toy, stopped early")
+    with Image.open(tmp_path / "out.png") as kept:
+        assert kept.size == (64, 43)
+
+
+def test_a_second_ctrl_c_ends_it_and_writes_nothing(pictures: tuple[str, str], tmp_path: Path) -> None:
+    with painting(pictures, tmp_path, Behaviour.DEAF) as process:
+        code, _, err = interrupted_at(process, "heard", "heard")
+    assert (code, err.strip()) == (130, "stopped; nothing is written")
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_ctrl_c_before_there_is_a_picture_ends_it(pictures: tuple[str, str], tmp_path: Path) -> None:
+    with painting(pictures, tmp_path, Behaviour.HANG) as process:
+        code, _, err = interrupted_at(process, "begins")
+    assert (code, err.strip()) == (130, "stopped; nothing is written")
+    assert not (tmp_path / "out.png").exists()
