@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -82,6 +84,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     By webhook where the settings name an address, by long polling otherwise. On the way out no new update is taken,
     those under way are finished, jobs that run go back into the queue, and no process is left.
     """
+    await _check_device(settings.device)
     async with AsyncExitStack() as stack:
         store = Store(settings.database)
         await store.open()
@@ -155,6 +158,24 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run the bot until stop is set."""
     async with running(settings):
         await stop.wait()
+
+
+async def _check_device(name: str) -> None:
+    """Look for the device before jobs fail for want of it, in another process: torch is none of this one's."""
+    if name in ("auto", "cpu"):
+        return
+    code = "import sys; from ml_models.devices import choose_device; choose_device(sys.argv[1])"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, name),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+    )
+    _, told = await process.communicate()
+    if process.returncode:
+        last_line = told.decode(errors="replace").strip().rpartition("\n")[2]
+        reason = last_line.partition(": ")[2] or last_line  # without the exception's name
+        raise SettingsError(f"DEVICE={name!r} cannot be used ({reason}): give auto or cpu")
 
 
 async def _check_token(bot: Bot, settings: Settings) -> None:

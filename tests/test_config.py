@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from config import Settings, SettingsError, load_settings
+from ml_models.contract import DEVICES
 
 TOKEN = "123456:" + "A" * 35
 
@@ -31,6 +32,7 @@ def test_environment_goes_before_file(tmp_path: Path) -> None:
         ("POOL_SIZE", "0"),
         ("ADMIN_ID", "@me"),
         ("LOG_FORMAT", "xml"),
+        ("DEVICE", "gpu"),
         ("WEBHOOK_URL", "example.org"),
         ("WEBHOOK_PATH", "hook"),
         ("DATABASE_URL", "mysql://x"),
@@ -65,6 +67,11 @@ def test_the_derived_secret_is_stable_and_depends_on_the_token() -> None:
 
 def test_a_server_of_its_own_raises_the_download_limit() -> None:
     assert load_settings({"TELEGRAM_API_URL": "http://127.0.0.1:8081/"}, None).file_limit_mb == 200
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_every_device_of_the_contract_can_be_set(device: str) -> None:
+    assert load_settings({"DEVICE": device.upper()}, None).device == device
 
 
 def test_settings_are_frozen() -> None:

@@ -18,7 +18,7 @@ from main import free_port
 from processing.job import Status
 from processing.store import Store
 from sandbox.server import Sandbox, SandboxUser
-from tests.chat import Message, has_button, is_result, picture, says, words
+from tests.chat import Message, buttons, has_button, is_result, picture, says, words
 from tests.toy_algorithm import BEHAVIOUR_FILE, Behaviour
 
 ROOT = Path(__file__).parents[1]
@@ -141,6 +141,23 @@ async def test_a_bot_killed_in_mid_job_delivers_it_once_after_the_restart(home: 
     assert [len(results(user)) for user in users] == [1, 1, 1]
     assert not [message for user in users for message in user.messages if has_button("job:cancel")(message)]
     assert await home.statuses() == [Status.DELIVERED] * 3
+
+
+async def test_a_wish_to_keep_dies_with_the_bot_and_the_job_is_painted_whole(home: Home) -> None:
+    home.behave(Behaviour.DEAF)
+    user = home.sandbox.user()
+    async with home.bot() as bot:
+        accepted = await home.order(user)
+        keep = buttons(accepted)[0].replace("cancel", "keep")
+        told = ""
+        while "Finishing" not in told:
+            query = await user.press_raw(accepted["message_id"], keep)
+            told = (await user.wait_for_answer(query))["text"]
+        await bot.end(signal.SIGKILL)
+    home.behave(Behaviour.SLOW)
+    async with home.bot():
+        assert "stopped" not in words(await user.wait_for(is_result))
+    assert len(results(user)) == 1
 
 
 async def test_a_bot_asked_to_stop_gives_its_jobs_back_and_goes_at_once(home: Home) -> None:

@@ -116,6 +116,15 @@ def test_serve_needs_a_token_and_right_settings() -> None:
     assert "not-a-token" not in secret.stderr
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="the device may be there")
+def test_serve_needs_the_device_that_it_is_told_to_use() -> None:
+    done = run("serve", BOT_TOKEN="12345:" + "A" * 35, DEVICE="mps")
+    assert done.returncode == 2
+    assert done.stderr.startswith("DEVICE='mps' cannot be used")
+    assert "give auto or cpu" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_weights_from_a_file_that_is_not_vgg19_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "weights.pth"
     file.write_bytes(io.BytesIO(b"nothing").getvalue())
