@@ -21,6 +21,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.ack
 	$(BIN)/python -m benchmarks.gatys
 	$(BIN)/python -m benchmarks.memory --quick
+	$(BIN)/python -m benchmarks.seams
 	$(BIN)/python -m benchmarks.robust
 	$(BIN)/python -m benchmarks.controls
 	$(BIN)/python -m benchmarks.same_bytes

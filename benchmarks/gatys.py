@@ -1,160 +1,202 @@
-"""The origin's algorithm beside ours, in one run, on the same square pictures.
+"""Ours beside the origin's loop: at the origin's own problem, and at 512 px of the longer side.
 
-    python -m benchmarks.gatys [--size 200] [--assets ../shared/assets] [--photo chelsea] [--style STYLE.jpg]
+    python -m benchmarks.gatys [--assets ../shared/assets] [--only 200|512] [--pairs N]
 
-The origin, written anew: the photo and the style squashed to a square, VGG19's first eleven layers, torch's L-BFGS
-without a line search, 500 evaluations from the photo, clamped to 0..1 inside the closure. Ours paints the same squares
-with `vgg19` and with `slim`. The columns at the right are measured under networks that judge all three alike: the
-origin's own loss under torchvision's eleven layers, and the statistics of AdaIN under the Oxford VGG19. A picture whose
-style is further away than the photo's own has gone to noise: without a line search that happens to the origin's.
+200: the squashed squares, VGG19's eleven layers, the origin's own loss. The origin's loop runs 500 evaluations as it
+was written; ours runs on the same loss until a picture of it is no worse than the origin's best, its clock standing
+still while it is judged. Printed: wall times and their ratio.
+
+512: pictures of kodak in paintings of styleid_sty, painted as the bot paints them, by each encoder that is here. The
+origin's figures are those kept in benchmarks/origin_512.json (see origin_512.py): of the picture it ended with, or,
+where it blew up, of the best it had met, which it would not have shown. Pictures and a contact sheet go to
+data/benchmarks/gatys_512/.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import torch
-from PIL import Image
-from rich.console import Console
-from rich.table import Table
-from safetensors.torch import load_file
-from skimage import data
 from torch import Tensor
 
-from ml_models.encoders import load_encoder
-from ml_models.encoders.teacher import OxfordVGG19
-from ml_models.encoders.vgg19 import VGG19First11Layers
-from ml_models.losses import mean_and_deviation
-from ml_models.nst_gatys.build_style_transfer_model import Encoder, build_style_transfer_model
-from ml_models.nst_gatys.image_preparation import at_size, to_image
-from ml_models.nst_gatys.settings import SLIM, VGG19, GatysSettings
-from ml_models.nst_gatys.train_loop import paint
+from benchmarks import machine, report
+from benchmarks.judges import Judges
+from benchmarks.origin import OriginLoss, TorchvisionLayers, paint
+from benchmarks.origin_512 import PATH as KEPT
+from benchmarks.origin_512 import SIZE_PX, reference
+from benchmarks.painting import PACKAGED, VGG19, encoders, picture
+from benchmarks.painting import paint as paint_ours
+from benchmarks.pictures import (
+    OUTPUT,
+    PAIRS,
+    ROOT,
+    TORCHVISION,
+    Pair,
+    add_assets,
+    at_longer_side,
+    contact_sheet,
+    judges_are_here,
+    open_rgb,
+    pairs,
+    squashed,
+    to_tensor,
+)
 
-PHOTOS = ("chelsea", "astronaut", "coffee")
-TORCHVISION = "vgg19_first_11_layers.safetensors"
-OXFORD = "vgg_normalised_relu4_1.safetensors"
-
-
-def origin(encoder: VGG19First11Layers, content: Tensor, style: Tensor, evaluations: int) -> tuple[Tensor, int]:
-    model = build_style_transfer_model(encoder, content, [style], [1.0], VGG19)
-    image = content.clone().contiguous().requires_grad_(True)
-    optimizer = torch.optim.LBFGS([image])
-    used = 0
-
-    def closure() -> Tensor:
-        nonlocal used
-        with torch.no_grad():
-            image.clamp_(0, 1)
-        optimizer.zero_grad()
-        losses = model(image)
-        total = losses["style"] * VGG19.style_weight + losses["content"] * VGG19.content_weight
-        total.backward()
-        used += 1
-        return total.detach()  # type: ignore[no-any-return]
-
-    while used < evaluations:
-        before = used
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
-        if used - before < 2:
-            break
-    return image.detach().clamp(0, 1), used
+ORIGIN_PX, ORIGIN_EVALUATIONS = 200, 500
+#: Ours is judged after every so many evaluations.
+JUDGED_EVERY = 2
+TIME_SHARE = 0.25
+SECONDS = {PACKAGED: 30.0, VGG19: 60.0}
+STYLE_RATIO, CONTENT_RATIO, STYLE_SHARE = 1.0, 1.1, 0.1
 
 
-class Judges:
-    """The same measures for every picture, by networks that were not asked to like it."""
-
-    def __init__(self, assets: Path) -> None:
-        self.torchvision = VGG19First11Layers(load_file(assets / "weights" / TORCHVISION))
-        self.oxford = OxfordVGG19(assets / "weights" / OXFORD)
-
-    @torch.no_grad()
-    def __call__(self, image: Tensor, content: Tensor, style: Tensor) -> dict[str, float]:
-        image = image.clamp(0, 1)
-        own = build_style_transfer_model(self.torchvision, content, [style], [1.0], VGG19)
-        losses, photo = own(image), own(content)
-        features, contents, styles = self.oxford(image), self.oxford(content), self.oxford(style)
-        distance = 0.0
-        for tap, feature in features.items():
-            for mine, theirs in zip(mean_and_deviation(feature), mean_and_deviation(styles[tap]), strict=True):
-                distance += float((mine - theirs).square().mean())
-        return {
-            "origin's loss": float(losses["total"]),
-            "origin's style": float(losses["style"]) * VGG19.style_weight,
-            "photo's style": float(photo["style"]) * VGG19.style_weight,
-            "Oxford style": distance,
-            "Oxford content": float((features["relu4_1"] - contents["relu4_1"]).square().mean()),
-        }
+#: ml_models.nst_gatys.origin_problem.solve: content, style, evaluations, on_image(evaluation, image).
+Solve = Callable[[Tensor, Tensor, int, Callable[[int, Tensor], None]], Tensor]
 
 
-def ours(encoder: Encoder, settings: GatysSettings) -> Callable[[Image.Image, Image.Image], tuple[Tensor, int]]:
-    def run(content: Image.Image, style: Image.Image) -> tuple[Tensor, int]:
-        painting = paint(
-            encoder,
-            content,
-            [style],
-            [1.0],
-            settings,
-            size_px=content.width,
-            strength=1.0,
-            stroke_scale=1.0,
-            seed=0,
-            on_image=lambda fraction, image: None,
+class _ReachedError(Exception):
+    """Ends a run of ours at the loss that it was asked for."""
+
+
+def time_to_loss(
+    solve: Solve, judge: Callable[[Tensor], Tensor], content: Tensor, style: Tensor, target: float
+) -> tuple[float, int, float]:
+    """Return (seconds, evaluations, least loss) when ours first was at the target, or after all its evaluations.
+
+    The seconds are without those that judging took.
+    """
+    judged_s, reached, least = 0.0, 0, float("inf")
+    started = time.perf_counter()
+
+    def on_image(number: int, image: Tensor) -> None:
+        nonlocal judged_s, reached, least
+        paused = time.perf_counter()
+        reached = number
+        if number % JUDGED_EVERY == 0:
+            with torch.no_grad():
+                least = min(least, float(judge(image.detach().clamp(0, 1))))
+        judged_s += time.perf_counter() - paused
+        if least <= target:
+            raise _ReachedError
+
+    with suppress(_ReachedError):
+        solve(content, style, ORIGIN_EVALUATIONS, on_image)
+    return time.perf_counter() - started - judged_s, reached, least
+
+
+def origin_as_written(assets: Path, content: Tensor, style: Tensor) -> tuple[float, float, float]:
+    """Return the seconds, the last and the least loss of the origin's loop."""
+    layers = TorchvisionLayers(assets / TORCHVISION, torch.contiguous_format)
+    layers.convolutions.requires_grad_(True)  # the origin never froze them
+    losses: list[float] = []
+    started = time.perf_counter()
+    loss = OriginLoss(layers, content, style)
+    last = paint(loss, content, ORIGIN_EVALUATIONS, lambda number, total, image: losses.append(total))
+    seconds = time.perf_counter() - started
+    with torch.no_grad():
+        losses.append(float(loss(last)))
+    return seconds, losses[-1], min(losses)
+
+
+def at_origins_problem(assets: Path, todo: list[Pair]) -> None:
+    from ml_models.nst_gatys.origin_problem import solve
+
+    layers = TorchvisionLayers(assets / TORCHVISION)
+    rows: list[dict[str, object]] = []
+    ratios = []
+    for pair in todo:
+        content, style = squashed(open_rgb(pair.photo), ORIGIN_PX), squashed(open_rgb(pair.style), ORIGIN_PX)
+        if not rows:
+            solve(content, style, 2, lambda number, image: None)  # loads the weights
+        seconds, last, least = origin_as_written(assets, content, style)
+        ours_s, evaluations, loss = time_to_loss(solve, OriginLoss(layers, content, style), content, style, least)
+        ratios.append(ours_s / seconds if loss <= least else float("inf"))
+        rows.append(
+            {
+                "photo and style": pair.title,
+                "origin, s": seconds,
+                "its last loss": last,
+                "its least loss": least,
+                "ours at it, s": ours_s if loss <= least else "never",
+                "ours, evaluations": evaluations,
+                "ours, loss": loss,
+                "ratio": ratios[-1],
+            }
         )
-        return painting.image, painting.evaluations
+    report.table(f"{ORIGIN_PX}x{ORIGIN_PX}, the origin's {ORIGIN_EVALUATIONS} evaluations", rows)
+    report.point("wall time to the origin's loss, as a share of its own, median", median(ratios), TIME_SHARE)
 
-    return run
+
+def at_512(assets: Path, todo: list[Pair]) -> None:
+    kept: dict[str, Any] = json.loads(KEPT.read_text())
+    print(f"the origin's figures: {kept['date']}, {kept['machine']}, {kept['command']}")
+    judges, folder = Judges(assets), OUTPUT / "gatys_512"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, list[dict[str, object]]] = {name: [] for name in encoders(assets)}
+    sheet = []
+    for pair in todo:
+        figures = kept["pairs"][pair.name]
+        which, origin = reference(figures)
+        photo, style = open_rgb(pair.photo), open_rgb(pair.style)
+        judge = judges.of(at_longer_side(photo, SIZE_PX), at_longer_side(style, SIZE_PX))
+        shown = [(pair.title, photo), ("", style)]
+        for name, made in rows.items():
+            result = paint_ours(pair, size_px=SIZE_PX, encoder=name)
+            painted = picture(result)
+            painted.save(folder / f"{pair.name}-{name}.png")
+            measures = judge(to_tensor(painted))
+            made.append(
+                {
+                    "photo and style": pair.title,
+                    "seconds": result.seconds,
+                    "Oxford style": measures["oxford_style"],
+                    "origin's": origin["oxford_style"],
+                    "style ratio": measures["oxford_style"] / origin["oxford_style"],
+                    "Oxford content": measures["oxford_content"],
+                    "origin's ": origin["oxford_content"],
+                    "content ratio": measures["oxford_content"] / origin["oxford_content"],
+                    "style share": measures["style_share"],
+                    "origin's  ": origin["style_share"],
+                    "origin's picture": which,
+                }
+            )
+            shown.append((f"{name}, {result.seconds:.0f} s", painted))
+        sheet.append(shown)
+    for name, made in rows.items():
+        report.table(f"{name}, {SIZE_PX} px", made)
+        for column, limit in (
+            ("seconds", SECONDS[name]),
+            ("style ratio", STYLE_RATIO),
+            ("content ratio", CONTENT_RATIO),
+            ("style share", STYLE_SHARE),
+        ):
+            report.point(f"{name}: {column}, median", median(float(str(row[column])) for row in made), limit)
+    contact_sheet(sheet, SIZE_PX).save(folder / "sheet.png")
+    print(f"pictures: {folder.relative_to(ROOT)}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=200)
-    parser.add_argument("--evaluations", type=int, default=500, help="of the origin")
-    parser.add_argument("--assets", type=Path, default=Path(os.environ.get("STYLE_ASSETS", "../shared/assets")))
-    parser.add_argument("--photo", choices=PHOTOS, action="append", help="of scikit-image; may be repeated")
-    parser.add_argument("--style", type=Path)
-    parser.add_argument("--pictures", type=Path, help="a folder for the three results of each photo")
+    add_assets(parser)
+    parser.add_argument("--only", type=int, choices=(ORIGIN_PX, SIZE_PX))
+    parser.add_argument("--pairs", type=int, help="as many of the eight; without it six at 200 px and all at 512 px")
     arguments = parser.parse_args()
-    style_path = arguments.style or arguments.assets / "paintings/neural_style_pt/starry_night_google.jpg"
-    needed = [style_path, *(arguments.assets / "weights" / name for name in (TORCHVISION, OXFORD))]
-    missing = [str(path) for path in needed if not path.exists()]
-    if missing:
-        print(f"skipped: {missing[0]} is not here; give the folder of the assets with --assets or STYLE_ASSETS")
+    if not judges_are_here(arguments.assets, pairs(arguments.assets)):
         return
     torch.set_num_threads(2)
-    judges = Judges(arguments.assets)
-    side = (arguments.size, arguments.size)
-    style = Image.open(style_path).convert("RGB").resize(side, Image.Resampling.LANCZOS)
-    table = Table(title=f"{arguments.size}x{arguments.size}, {torch.get_num_threads()} threads")
-    for photo in arguments.photo or PHOTOS:
-        content = Image.fromarray(getattr(data, photo)()).resize(side, Image.Resampling.LANCZOS)
-        content_tensor, style_tensor = at_size(content, arguments.size), at_size(style, arguments.size)
-
-        def run_origin(content: Tensor = content_tensor, style: Tensor = style_tensor) -> tuple[Tensor, int]:
-            return origin(judges.torchvision, content, style, arguments.evaluations)
-
-        def run_vgg19(content: Image.Image = content) -> tuple[Tensor, int]:
-            return ours(judges.torchvision, VGG19)(content, style)
-
-        def run_slim(content: Image.Image = content) -> tuple[Tensor, int]:
-            return ours(load_encoder("slim")[1], SLIM)(content, style)
-
-        for name, run in (("origin", run_origin), ("ours, vgg19", run_vgg19), ("ours, slim", run_slim)):
-            started = time.perf_counter()
-            image, evaluations = run()
-            row = {"seconds": time.perf_counter() - started, "evaluations": float(evaluations)}
-            row |= judges(image, content_tensor, style_tensor)
-            if not table.columns:
-                for column in ("photo", "algorithm", *row):
-                    table.add_column(column, justify="left" if column in ("photo", "algorithm") else "right")
-            table.add_row(photo, name, *(f"{value:.3g}" for value in row.values()))
-            if arguments.pictures:
-                arguments.pictures.mkdir(parents=True, exist_ok=True)
-                to_image(image).save(arguments.pictures / f"{photo}-{name.replace(', ', '-')}.png")
-    Console(width=150).print(table)
+    print(machine.describe())
+    encoders(arguments.assets)
+    if arguments.only in (None, ORIGIN_PX):
+        at_origins_problem(arguments.assets, pairs(arguments.assets, arguments.pairs or 6))
+    if arguments.only in (None, SIZE_PX):
+        at_512(arguments.assets, pairs(arguments.assets, arguments.pairs or len(PAIRS)))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python -m benchmarks.memory [--quick] [--sizes 512 1024 2048] [--assets ../shared/assets]
 
-A square photo and one of 3:2, both with more pixels than the result, by each encoder that is here. --quick ends a run
-after the first evaluations of its last and largest stage, in which the peak is reached. Megabytes are 2**20 bytes.
+A square photo and one of 3:2, both with more pixels than the result, by each encoder that is here. --quick runs
+just as many evaluations of each stage as fill the history, which is where the peak is. Megabytes are 2**20 bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def enlarged(pair: Pair, size_px: int, proportion: float, folder: Path) -> Pair:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_assets(parser)
-    parser.add_argument("--quick", action="store_true", help="end every run early in its last stage")
+    parser.add_argument("--quick", action="store_true", help="a few evaluations of each stage")
     parser.add_argument("--sizes", type=int, nargs="+", default=list(LIMITS_MB), choices=list(LIMITS_MB))
     arguments = parser.parse_args()
     (pair,) = pairs(arguments.assets, 1)
@@ -78,7 +78,7 @@ def main() -> None:
                             "seconds": f"{made.get('seconds', 0.0):.0f}",
                         }
                     )
-    report.table("peak resident memory" + (", runs ended early" if arguments.quick else ""), rows)
+    report.table("peak resident memory" + (", few evaluations" if arguments.quick else ""), rows)
     for (encoder, size_px), peak_mb in worst.items():
         report.point(f"{encoder}: peak MB at {size_px} px", peak_mb, LIMITS_MB[size_px])
     held = all(

@@ -49,8 +49,8 @@ BLOW_UP = 10.0
 
 
 def reference(figures: dict[str, Any]) -> tuple[str, dict[str, float]]:
-    """Return "last" and the measures of the picture that the loop ended with, or "best" where that one is noise."""
-    which = "last" if figures["last"]["origin_total"] <= BLOW_UP * figures["best"]["origin_total"] else "best"
+    """Return "last" and the measures of the picture that the loop ended with, or "best" where it blew up on its way."""
+    which = "last" if figures["blew_up_at_evaluation"] is None else "best"
     return which, figures[which]
 
 

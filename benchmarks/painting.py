@@ -1,6 +1,6 @@
 """Ours, through the contract's entry, as the bot calls it: in this process, or in a fresh one.
 
-    python -m benchmarks.painting PHOTO STYLE OUTPUT.png [--size 512] [--encoder slim] [--seed 0] ...
+    python -m benchmarks.painting PHOTO STYLE OUTPUT.png [--size-px 512] [--encoder slim] [--seed 0] ...
 
 paints once and prints a line of JSON: the seconds, the losses, the SHA-256 of the result's bytes and the peak of the
 process's resident memory.
@@ -14,7 +14,9 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,17 +25,13 @@ from PIL import Image
 
 from benchmarks.pictures import ROOT, TORCHVISION, Pair, add_assets
 from ml_models import weights
-from ml_models.contract import Progress, Style, StyleTransferRequest, StyleTransferResult
+from ml_models.contract import MAX_SIZE_PX, Style, StyleTransferRequest, StyleTransferResult
 from ml_models.errors import NotEnoughMemoryError
-from ml_models.images import scaled_size
-from ml_models.nst_gatys.run_style_transfer import run_style_transfer
+from ml_models.nst_gatys import run_style_transfer as entry
 from ml_models.nst_gatys.settings import SETTINGS
-from ml_models.nst_gatys.train_loop import stage_sizes
 
 PACKAGED, VGG19 = "slim", "vgg19"
 FRESH_TIMEOUT_S = 1800
-#: Evaluations of the last stage after which a quick run is ended; its peak is reached in the first.
-QUICK_EVALUATIONS = 3
 
 
 def encoders(assets: Path) -> tuple[str, ...]:
@@ -43,18 +41,10 @@ def encoders(assets: Path) -> tuple[str, ...]:
     return (PACKAGED, VGG19) if weights.VGG19_PATH.exists() else (PACKAGED,)
 
 
-def paint(
-    pair: Pair, *, should_stop: Callable[[float], bool] = lambda fraction: False, **options: Any
-) -> StyleTransferResult:
-    """Paint the pair; should_stop is given the fraction done, options are fields of the request."""
+def paint(pair: Pair, **options: Any) -> StyleTransferResult:
+    """Paint the pair; options are fields of the request."""
     request = StyleTransferRequest(pair.photo.read_bytes(), (Style(pair.style.read_bytes()),), **options)
-    fraction = 0.0
-
-    def on_progress(progress: Progress) -> None:
-        nonlocal fraction
-        fraction = progress.fraction
-
-    return run_style_transfer(request, on_progress, lambda: should_stop(fraction))
+    return entry.run_style_transfer(request, lambda progress: None)
 
 
 def picture(result: StyleTransferResult) -> Image.Image:
@@ -74,13 +64,16 @@ def paint_fresh(pair: Pair, output: Path, assets: Path, **options: object) -> di
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
-def quick_fraction(photo: Path, size_px: int) -> float:
-    """Return the fraction done when the last stage has made its first evaluations; fractions go by cost."""
-    with Image.open(photo) as image:
-        stages = stage_sizes(*scaled_size(*image.size, size_px), SETTINGS)
-    costs = [longer_px**2 * evaluations for longer_px, evaluations in stages]
-    share = costs[-1] / sum(costs)
-    return 0.98 * (1 - share + share * QUICK_EVALUATIONS / stages[-1][1])
+@contextmanager
+def settings_replaced(**changes: Any) -> Iterator[None]:
+    """Let the runs within have some settings of their own."""
+    assert hasattr(entry, "SETTINGS")
+    before = entry.SETTINGS
+    entry.SETTINGS = replace(before, **changes)
+    try:
+        yield
+    finally:
+        entry.SETTINGS = before
 
 
 def peak_mb() -> float:
@@ -104,19 +97,20 @@ def main() -> None:
     parser.add_argument("--encoder", default=PACKAGED)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--memory-mb", type=int, default=None)
-    parser.add_argument("--quick", type=int, default=0, help="1: keep what is there early in the last stage")
+    parser.add_argument("--quick", type=int, default=0, help="1: a few evaluations of each stage")
     arguments = parser.parse_args()
     encoders(arguments.assets)
-    stop_at = quick_fraction(arguments.photo, arguments.size_px) if arguments.quick else 1.0
+    # The history is full then, and with it the memory.
+    quick = {"evaluations": ((MAX_SIZE_PX, SETTINGS.history + 2),)} if arguments.quick else {}
     try:
-        result = paint(
-            Pair(arguments.photo, arguments.style),
-            should_stop=lambda fraction: fraction >= stop_at,
-            size_px=arguments.size_px,
-            encoder=arguments.encoder,
-            seed=arguments.seed,
-            memory_mb=arguments.memory_mb,
-        )
+        with settings_replaced(**quick):
+            result = paint(
+                Pair(arguments.photo, arguments.style),
+                size_px=arguments.size_px,
+                encoder=arguments.encoder,
+                seed=arguments.seed,
+                memory_mb=arguments.memory_mb,
+            )
     except NotEnoughMemoryError as error:
         print(json.dumps({"needed_mb": error.details["needed_mb"]}))
         return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from benchmarks.controls import chroma_distance, mean_frequency, rises
+from benchmarks.gatys import time_to_loss
 from benchmarks.judges import statistics
 from benchmarks.origin import LAYERS, OriginLoss, TorchvisionLayers, gram_matrix, paint
 from benchmarks.origin_512 import reference
 from benchmarks.pictures import at_longer_side, contact_sheet, to_picture, to_tensor
+from benchmarks.seams import difference_at, lines, seam_contrast
 
 WIDTHS = {"conv1_1": (3, 8), "conv1_2": (8, 8), "conv2_1": (8, 16), "conv2_2": (16, 16), "conv3_1": (16, 32)}
 
@@ -71,10 +75,9 @@ def test_the_origins_loop_uses_its_evaluations_and_lowers_the_loss(weights: Path
 
 
 def test_a_blow_up_is_compared_by_the_best_picture() -> None:
-    sound = {"last": {"origin_total": 5.0}, "best": {"origin_total": 4.9}}
-    noise = {"last": {"origin_total": 3e6}, "best": {"origin_total": 4.9}}
-    nothing = {"last": {"origin_total": math.nan}, "best": {"origin_total": 4.9}}
-    assert [reference(figures)[0] for figures in (sound, noise, nothing)] == ["last", "best", "best"]
+    figures = {"last": {"oxford_style": 9.0}, "best": {"oxford_style": 1.0}}
+    assert reference({**figures, "blew_up_at_evaluation": None}) == ("last", {"oxford_style": 9.0})
+    assert reference({**figures, "blew_up_at_evaluation": 301}) == ("best", {"oxford_style": 1.0})
 
 
 def test_statistics_by_hand() -> None:
@@ -116,3 +119,43 @@ def test_contact_sheet_holds_every_row() -> None:
     assert sheet.height >= 100
     reds = sum(count for count, colour in sheet.getcolors(10_000) or [] if colour == (255, 0, 0))
     assert reds == 3 * 50 * 25
+
+
+def test_seams_lie_where_tiles_meet() -> None:
+    assert lines(320, 96, 128) == ([], [104, 216])
+    assert lines(64, 64, 128) == ([], [])
+
+
+def test_seam_contrast_tells_a_seam() -> None:
+    grain = np.random.default_rng(0).integers(100, 110, (96, 320))
+    smooth = Image.fromarray(grain.astype(np.uint8))
+    stepped = Image.fromarray((grain + np.where(np.arange(320) < 104, 0, 40)).astype(np.uint8))
+    assert seam_contrast(smooth, [], [104]) == pytest.approx(1, abs=0.2)
+    assert seam_contrast(stepped, [], [104]) > 5
+
+
+def test_a_difference_at_the_seams_alone_is_told() -> None:
+    apart = np.ones((96, 320))
+    assert difference_at(apart, [48], [104]) == 1
+    apart[:, 102:106] = 9
+    assert difference_at(apart, [], [104]) == 5
+
+
+def test_the_clock_stands_still_while_ours_is_judged() -> None:
+    def solve(
+        content: torch.Tensor, style: torch.Tensor, evaluations: int, on_image: Callable[[int, torch.Tensor], None]
+    ) -> torch.Tensor:
+        for number in range(1, evaluations + 1):
+            on_image(number, content + (style - content) * number / 100)
+        return style
+
+    def judge(image: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.02)
+        return (image - 1).abs().max()
+
+    content, style = torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8)
+    seconds, evaluations, least = time_to_loss(solve, judge, content, style, 0.801)
+    assert evaluations == 20
+    assert least == pytest.approx(0.8)
+    assert seconds < 10 * 0.02
+    assert time_to_loss(solve, lambda image: torch.tensor(2.0), content, style, 1.0)[1:] == (500, 2.0)
