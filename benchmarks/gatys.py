@@ -142,7 +142,10 @@ def at_512(assets: Path, todo: list[Pair]) -> None:
     rows: dict[str, list[dict[str, object]]] = {name: [] for name in encoders(assets)}
     sheet = []
     for pair in todo:
-        figures = kept["pairs"][pair.name]
+        figures = kept["pairs"].get(pair.name)
+        if figures is None:
+            print(f"left out: {pair.title}, of which {KEPT.name} has no figures")
+            continue
         which, origin = reference(figures)
         photo, style = open_rgb(pair.photo), open_rgb(pair.style)
         judge = judges.of(at_longer_side(photo, SIZE_PX), at_longer_side(style, SIZE_PX))
