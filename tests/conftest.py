@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 
 from ml_models import registry
 from sandbox.server import Sandbox
@@ -14,6 +15,14 @@ from tests import toy_algorithm
 from tests.bots import ADMIN_ID, bot_in
 from tests.chat import Stage, has_button
 from tests.toy_algorithm import TOY, Behaviour
+
+
+@pytest.fixture(autouse=True)
+def plain_tracebacks() -> None:
+    """structlog's own default draws every local of a traceback, which holds the event loop up for seconds."""
+    if not structlog.is_configured():
+        renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+        structlog.configure(processors=[structlog.contextvars.merge_contextvars, renderer])
 
 
 @pytest.fixture(scope="module")
