@@ -16,36 +16,39 @@ ENCODERS = ("vgg19", "slim")
 SLIM_PATH = Path(__file__).parent / "pretrained_models" / "slim_encoder.safetensors"
 
 
-def default_encoder() -> str:
-    """Return "vgg19" where its weights are installed, else "slim"."""
+def choose_encoder(name: str | None) -> str:
+    """Return the name; None asks for the best one installed. Raise InvalidRequestError for an unknown name."""
     from ml_models.weights import VGG19_PATH
 
-    return "vgg19" if VGG19_PATH.exists() else "slim"
-
-
-def load_encoder(name: str | None) -> tuple[str, SlimEncoder | VGG19First11Layers]:
-    """Return the name and the encoder, loaded once a process; None asks for the best one installed.
-
-    Raises InvalidRequestError for an unknown name, WeightsError for a missing or damaged file.
-    """
-    name = name or default_encoder()
+    name = name or ("vgg19" if VGG19_PATH.exists() else "slim")
     if name not in ENCODERS:
         raise InvalidRequestError(f"encoder={name!r} is not known: give one of {', '.join(ENCODERS)}", field="encoder")
-    return name, _load(name)
+    return name
 
 
 @cache
-def _load(name: str) -> SlimEncoder | VGG19First11Layers:
-    from ml_models.weights import VGG19_PATH, VGG19_SHA256, VGG19_SHAPES, load_verified
+def load_slim() -> SlimEncoder:
+    """Return the packaged encoder, float32 on the CPU, loaded once a process; it is not to be changed.
 
-    if name == "slim":
-        from ml_models.encoders.slim import SHAPES as SLIM_SHAPES
-        from ml_models.encoders.slim import SlimEncoder
+    Raises WeightsError for a missing or damaged file.
+    """
+    from ml_models.encoders.slim import SlimEncoder, shapes
+    from ml_models.weights import load_verified
 
-        encoder = SlimEncoder()
-        encoder.load_state_dict(load_verified(SLIM_PATH, SLIM_SHAPES, None))
-        return encoder.to_channels_last()
+    encoder = SlimEncoder()
+    encoder.load_state_dict(load_verified(SLIM_PATH, shapes(), None))
+    encoder.requires_grad_(False)
+    return encoder
+
+
+@cache
+def load_vgg19() -> VGG19First11Layers:
+    """Return the installed VGG19, float32 on the CPU, loaded once a process; it is not to be changed.
+
+    Raises WeightsError where it is not installed, or its file is damaged.
+    """
     from ml_models.encoders.vgg19 import VGG19First11Layers
+    from ml_models.weights import VGG19_PATH, VGG19_SHA256, VGG19_SHAPES, load_verified
 
     if not VGG19_PATH.exists():
         raise WeightsError(f"VGG19 is not installed ({VGG19_PATH}): run `python main.py weights vgg19`")

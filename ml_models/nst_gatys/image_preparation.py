@@ -35,11 +35,25 @@ def at_size(image: Image.Image, longer_px: int, shortest_px: int = 1) -> Tensor:
     return to_tensor(image if size == image.size else image.resize(size, Image.Resampling.LANCZOS))
 
 
+def grey(photo: Image.Image) -> Image.Image:
+    """Return the lightness of the photo, as three equal channels."""
+    return photo.convert("L").convert("RGB")
+
+
+def grey_like(style: Image.Image, photo: Image.Image) -> Image.Image:
+    """Return the lightness of the style at the mean and the deviation of the photo's, as three equal channels.
+
+    Gatys et al. 2016, Preserving Color in Neural Artistic Style Transfer (arXiv:1606.05897), section 3.2, equation 9.
+    """
+    lightness, wanted = (np.asarray(each.convert("L"), dtype=np.float32) for each in (style, photo))
+    matched = (lightness - lightness.mean()) * (wanted.std() / max(1.0, float(lightness.std()))) + wanted.mean()
+    return Image.fromarray(matched.round().clip(0, 255).astype(np.uint8), "L").convert("RGB")
+
+
 def with_colours_of(painted: Tensor, photo: Tensor) -> Tensor:
     """Return the lightness of the first with the colours of the second, both (1, 3, H, W).
 
-    The luminance-only transfer of Gatys et al. 2016, Preserving Color in Neural Artistic Style Transfer
-    (arXiv:1606.05897), section 3.2, applied to the finished picture.
+    The luminance-only transfer of arXiv:1606.05897, section 3.2.
     """
     forward = torch.tensor(RGB_TO_YIQ)
     yiq = torch.einsum("ij,bjhw->bihw", forward, photo)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 
+import torch
+from PIL import Image
 from torch import Tensor
 
 from ml_models.contract import (
     MAX_SIZE_PX,
+    MAX_STROKE_SCALE,
     MIN_SIZE_PX,
+    MIN_STROKE_SCALE,
     OnProgress,
     Progress,
     ShouldStop,
@@ -18,20 +23,18 @@ from ml_models.contract import (
     StyleTransferResult,
     never,
 )
-from ml_models.encoders import load_encoder
-from ml_models.errors import InvalidRequestError, NotEnoughMemoryError
+from ml_models.devices import choose_device, half_precision
+from ml_models.encoders import choose_encoder, load_slim, load_vgg19
+from ml_models.errors import InvalidRequestError
 from ml_models.images import MIN_SIDE_PX, encode_png, encode_preview, read_picture, scaled_size
-from ml_models.nst_gatys.image_preparation import at_size, to_image, with_colours_of
-from ml_models.nst_gatys.settings import BY_ENCODER
+from ml_models.nst_gatys.custom_layers import FeatureExtractor
+from ml_models.nst_gatys.image_preparation import at_size, grey, grey_like, to_image, with_colours_of
+from ml_models.nst_gatys.memory import check_memory
+from ml_models.nst_gatys.settings import SETTINGS, GatysSettings
 from ml_models.nst_gatys.train_loop import paint
 
 PREVIEW_PAUSE_S = 2.5
 PREVIEW_PX = 384
-#: What a run takes whatever its picture: interpreter, torch, weights, working space, in MB. For its measurement see
-#: settings.py.
-PROCESS_MB = 450
-#: What an enlarged style takes: its tensor of floats and the picture itself.
-STYLE_BYTES_PER_PIXEL = 16
 
 
 def run_style_transfer(
@@ -47,47 +50,67 @@ def run_style_transfer(
     """
     started = time.perf_counter()
     _check(request)
+    name, device = choose_encoder(request.encoder), choose_device(request.device)
     on_progress(Progress(0.0, Stage.PREPARING))
-    content = read_picture(request.content, request.max_megapixels, fit_px=request.size_px)
+    photo = read_picture(request.content, request.max_megapixels, fit_px=request.size_px)
     style_px = math.ceil(request.size_px * request.stroke_scale)
     styles = [read_picture(style.image, request.max_megapixels, fit_px=style_px) for style in request.styles]
-    name, encoder = load_encoder(request.encoder)
-    settings = BY_ENCODER[name]
-    width_px, height_px = scaled_size(content.width, content.height, request.size_px, MIN_SIDE_PX)
-    style_bytes = min(style_px, settings.largest_style_px) ** 2 * STYLE_BYTES_PER_PIXEL
-    _check_memory(request, width_px * height_px * settings.bytes_per_pixel + style_bytes)
+    initial = request.initial and read_picture(request.initial, request.max_megapixels, fit_px=request.size_px)
+    check_memory(request, scaled_size(photo.width, photo.height, request.size_px, MIN_SIDE_PX), name, device)
+    content = photo
+    if request.keep_colours:
+        content, styles = grey(photo), [grey_like(style, photo) for style in styles]
 
     shown_at = started
 
-    def on_image(fraction: float, image: Tensor) -> None:
+    def on_image(fraction: float, image: Tensor, stage_ends: bool) -> bool:
         nonlocal shown_at
         preview = None
-        if time.perf_counter() - shown_at >= PREVIEW_PAUSE_S:
-            preview = encode_preview(to_image(image), PREVIEW_PX)
+        if stage_ends or time.perf_counter() - shown_at >= PREVIEW_PAUSE_S:
+            preview = encode_preview(to_image(_coloured(image, photo, request)), PREVIEW_PX)
             shown_at = time.perf_counter()
         on_progress(Progress(0.98 * fraction, Stage.PAINTING, preview))
+        return not should_stop()
 
     painting = paint(
-        encoder,
+        load_extractor(name, SETTINGS, device),
         content,
         styles,
         [style.weight for style in request.styles],
-        settings,
+        SETTINGS,
         size_px=request.size_px,
         strength=request.strength,
         stroke_scale=request.stroke_scale,
         seed=request.seed,
+        initial=initial or None,
+        device=device,
         on_image=on_image,
     )
     on_progress(Progress(0.99, Stage.FINISHING))
-    image = painting.image
-    if request.keep_colours:
-        image = with_colours_of(image, at_size(content, request.size_px))
-    picture = to_image(image)
+    picture = to_image(_coloured(painting.image, photo, request))
     data = encode_png(picture)
     on_progress(Progress(1.0, Stage.FINISHING))
-    losses = painting.losses | {"evaluations": float(painting.evaluations)}
-    return StyleTransferResult(data, picture.width, picture.height, time.perf_counter() - started, name, losses)
+    seconds = time.perf_counter() - started
+    return StyleTransferResult(data, picture.width, picture.height, seconds, name, painting.losses, painting.stopped)
+
+
+def load_extractor(encoder: str, settings: GatysSettings, device: torch.device) -> FeatureExtractor:
+    """Return the networks of the encoder's name on the device, in the precision that is fastest there."""
+    precision = half_precision(device)
+    slim = copy.deepcopy(load_slim()).to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    vgg19 = None
+    if encoder == "vgg19":
+        vgg19 = copy.deepcopy(load_vgg19()).to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return FeatureExtractor(slim, vgg19, list(settings.style_layers), list(settings.content_layers))
+
+
+def _coloured(image: Tensor, photo: Image.Image, request: StyleTransferRequest) -> Tensor:
+    """Return the image on the CPU, with the photo's colours where they are to be kept."""
+    image = image.detach().cpu()
+    if not request.keep_colours:
+        return image
+    size = (image.shape[3], image.shape[2])
+    return with_colours_of(image, at_size(photo.resize(size, Image.Resampling.LANCZOS), max(size)))
 
 
 def _check(request: StyleTransferRequest) -> None:
@@ -97,22 +120,10 @@ def _check(request: StyleTransferRequest) -> None:
 
     within("size_px", request.size_px, MIN_SIZE_PX, MAX_SIZE_PX)
     within("strength", request.strength, 0.0, 1.0)
-    within("stroke_scale", request.stroke_scale, 0.25, 4.0)
+    within("stroke_scale", request.stroke_scale, MIN_STROKE_SCALE, MAX_STROKE_SCALE)
     within("styles", len(request.styles), 1, 4)
     for style in request.styles:
         if not 0 < style.weight < math.inf:
             raise InvalidRequestError(
                 f"a style's weight of {style.weight} is not allowed: give more than 0", field="styles"
             )
-
-
-def _check_memory(request: StyleTransferRequest, run_bytes: int) -> None:
-    needed_mb = PROCESS_MB + round(run_bytes / 1e6)
-    if request.memory_mb is not None and needed_mb > request.memory_mb:
-        raise NotEnoughMemoryError(
-            f"{request.size_px} px would take {needed_mb} MB, "
-            f"{request.memory_mb} MB are allowed: ask for a smaller size",
-            needed_mb=needed_mb,
-            limit_mb=request.memory_mb,
-            size_px=request.size_px,
-        )

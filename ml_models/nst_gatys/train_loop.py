@@ -11,28 +11,42 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ml_models.images import MIN_SIDE_PX, scaled_size
-from ml_models.nst_gatys.build_style_transfer_model import Encoder, build_style_transfer_model
+from ml_models.nst_gatys.build_style_transfer_model import build_style_transfer_model
+from ml_models.nst_gatys.custom_layers import FeatureExtractor
 from ml_models.nst_gatys.image_preparation import at_size
 from ml_models.nst_gatys.optimizer import minimise
 from ml_models.nst_gatys.settings import GatysSettings
 
-OnImage = Callable[[float, Tensor], None]
+#: Takes the fraction done, by cost, the best image so far, which it must not keep, and whether it is the last of its
+#: stage; false ends the run with that image.
+OnImage = Callable[[float, Tensor, bool], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Painting:
-    """What the loop ends with: the image (1, 3, H, W), the losses of its last stage, evaluations of all stages."""
+    """What the loop ends with.
+
+    Attributes:
+        image: (1, 3, H, W) at full size.
+        losses: of its last stage, and "initial_total" at the start of that; "evaluations" and "recoveries" of all.
+        stopped: on_image ended the run.
+    """
 
     image: Tensor
     losses: dict[str, float]
-    evaluations: int
+    stopped: bool
 
 
-def stage_sizes(width_px: int, height_px: int, settings: GatysSettings) -> list[tuple[int, int]]:
+def stage_sizes(
+    width_px: int, height_px: int, settings: GatysSettings, *, stages: int | None = None
+) -> list[tuple[int, int]]:
     """Return (longer side in pixels, evaluations) of each stage, for a result of the size given.
 
     Each stage has half the side of the next. The coarsest lies between smallest_stage_px and twice that, whatever the
     size of the result: so a small result is the preview of a large one.
+
+    Args:
+        stages: only so many of the last.
     """
     longer_px, shorter_px = max(width_px, height_px), min(width_px, height_px)
     sizes = [longer_px]
@@ -43,56 +57,76 @@ def stage_sizes(width_px: int, height_px: int, settings: GatysSettings) -> list[
             size,
             next((count for up_to_px, count in settings.evaluations if size <= up_to_px), settings.evaluations[-1][1]),
         )
-        for size in sizes
+        for size in (sizes[-stages:] if stages else sizes)
     ]
 
 
 def paint(
-    encoder: Encoder,
+    extractor: FeatureExtractor,
     content: Image.Image,
     styles: Sequence[Image.Image],
     weights: Sequence[float],
     settings: GatysSettings,
     *,
     size_px: int,
-    strength: float,
-    stroke_scale: float,
-    seed: int,
     on_image: OnImage,
+    strength: float = 1.0,
+    stroke_scale: float = 1.0,
+    seed: int = 0,
+    initial: Image.Image | None = None,
+    device: torch.device | None = None,
 ) -> Painting:
-    """Paint content in the styles; on_image gets the fraction done, by cost, and the best image so far."""
-    stages = stage_sizes(*scaled_size(content.width, content.height, size_px), settings)
+    """Paint content in the styles.
+
+    Args:
+        initial: a picture to start from, which leaves out the coarse stages; the photo if not given.
+    """
+    full = scaled_size(content.width, content.height, size_px)
+    stages = stage_sizes(*full, settings, stages=None if initial is None else settings.stages_from_initial)
     costs = [longer_px**2 * evaluations for longer_px, evaluations in stages]
-    total_cost, spent, evaluations_used = sum(costs), 0, 0
+    total_cost, spent = sum(costs), 0
     generator = torch.Generator().manual_seed(seed)
-    image = target = at_size(content, stages[0][0])
+    target = at_size(content, stages[0][0])
+    image = target if initial is None else enlarged(at_size(initial, stages[0][0]), target)
     image = image + settings.noise * strength * torch.randn(image.shape, generator=generator)
+    image, target = image.to(device), target.to(device)
     losses: dict[str, float] = {}
+    evaluations_used = recoveries = 0
+    stopped = False
     for (longer_px, evaluations), cost in zip(stages, costs, strict=True):
         if longer_px != stages[0][0]:
-            coarse, target = target, at_size(content, longer_px)
+            coarse, target = target, at_size(content, longer_px).to(device)
             # A picture that is not to be painted in full gets its share of the photo's detail back.
             detail = target - enlarged(coarse, target)
             image = enlarged(image, target) + (1 - strength) * detail
+            del coarse, detail
         style_px = min(round(longer_px * stroke_scale), settings.largest_style_px)
         model = build_style_transfer_model(
-            encoder,
+            extractor,
             target,
-            (at_size(style, style_px, MIN_SIDE_PX) for style in styles),
+            (at_size(style, style_px, MIN_SIDE_PX).to(device) for style in styles),
             weights,
             settings,
             strength,
         )
 
-        def report(
+        def go_on(
             used: int, best: Tensor, cost: int = cost, evaluations: int = evaluations, spent: int = spent
-        ) -> None:
-            on_image((spent + cost * used / evaluations) / total_cost, best)
+        ) -> bool:
+            return on_image((spent + cost * used / evaluations) / total_cost, best, False)
 
-        image, losses, used = minimise(model, image, evaluations, settings.history, report)
-        spent += cost
-        evaluations_used += used
-    return Painting(image, losses, evaluations_used)
+        minimum = minimise(model, image, evaluations, settings.history, go_on)
+        image, spent = minimum.image, spent + cost
+        evaluations_used += minimum.evaluations
+        recoveries += minimum.recoveries
+        losses = {**minimum.losses, "initial_total": minimum.initial_total}
+        stopped = minimum.stopped or not on_image(spent / total_cost, image, True)
+        if stopped:
+            break
+    losses |= {"evaluations": float(evaluations_used), "recoveries": float(recoveries)}
+    if (image.shape[3], image.shape[2]) != full:
+        image = interpolate(image, size=full[::-1], mode="bicubic", align_corners=False)
+    return Painting(image, losses, stopped and spent < total_cost)
 
 
 def enlarged(image: Tensor, like: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from ml_models.errors import (
     StyleTransferError,
     UnreadablePictureError,
 )
-from ml_models.registry import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm, get_algorithm
+from ml_models.registry import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm, Kind, get_algorithm
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,6 +165,24 @@ def distance(one: Image.Image, other: Image.Image, bands: tuple[int, ...] = (0, 
     return sum(differences) / len(differences)
 
 
+def test_a_run_that_is_asked_to_stop_gives_what_it_has(algorithm: Algorithm) -> None:
+    if algorithm.kind is Kind.INSTANT:
+        pytest.skip("is over before anybody can ask")
+    whole = run(algorithm, size_px=256)
+    stopped = algorithm.load()(request_for(algorithm, size_px=256), lambda progress: None, lambda: True)
+    assert stopped.stopped
+    assert not whole.stopped
+    assert (stopped.width_px, stopped.height_px) == (whole.width_px, whole.height_px)
+    assert stopped.image != whole.image
+    assert stopped.seconds < whole.seconds
+
+
+def test_a_painting_can_start_from_a_picture(algorithm: Algorithm) -> None:
+    started = run(algorithm, initial=style())
+    assert (started.width_px, started.height_px) == (64, 43)
+    assert isinstance(refusal(algorithm, initial=b"no picture"), UnreadablePictureError)
+
+
 def test_as_many_styles_as_the_registry_says_and_their_weights_count(algorithm: Algorithm) -> None:
     if algorithm.max_styles < 2:
         pytest.skip("takes no two styles")
@@ -188,6 +206,7 @@ def test_as_many_styles_as_the_registry_says_and_their_weights_count(algorithm: 
         {"stroke_scale": 0.2},
         {"stroke_scale": 4.1},
         {"encoder": "resnet"},
+        {"device": "abacus"},
         {"styles": (Style(b"", weight=0.0),)},
         {"styles": (Style(b"", weight=float("inf")),)},
     ],
@@ -220,6 +239,9 @@ def test_a_run_that_would_not_fit_is_refused_before_it_starts(algorithm: Algorit
     assert error.details["size_px"] == 2048
     assert isinstance(error.details["needed_mb"], int)
     assert error.details["needed_mb"] > 500
+    fits = error.details.get("largest_px")
+    if isinstance(fits, int):
+        assert 64 <= fits < 2048
     run(algorithm, memory_mb=1500)
 
 

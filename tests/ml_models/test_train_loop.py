@@ -1,4 +1,4 @@
-"""The stages, the pictures at their sizes, and the model between them."""
+"""The stages, the pictures at their sizes, and what a run does with them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ml_models.encoders import load_encoder
-from ml_models.nst_gatys.build_style_transfer_model import build_style_transfer_model, style_grams
-from ml_models.nst_gatys.image_preparation import at_size, to_image, to_tensor, with_colours_of
-from ml_models.nst_gatys.settings import BY_ENCODER, SLIM
+from ml_models.nst_gatys.image_preparation import at_size, grey_like, to_image, to_tensor, with_colours_of
+from ml_models.nst_gatys.run_style_transfer import load_extractor
+from ml_models.nst_gatys.settings import SETTINGS
 from ml_models.nst_gatys.train_loop import paint, stage_sizes
+
+FEW = dataclasses.replace(SETTINGS, evaluations=((4096, 4),))
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -20,33 +21,76 @@ def picture(width: int, height: int, seed: int = 0) -> Image.Image:
     return to_image(small).resize((width, height), Image.Resampling.BICUBIC)
 
 
-@pytest.mark.parametrize("settings", BY_ENCODER.values(), ids=BY_ENCODER.keys())
-def test_each_stage_has_half_the_side_of_the_next(settings) -> None:  # type: ignore[no-untyped-def]
-    assert [size for size, _ in stage_sizes(512, 384, settings)] == [128, 256, 512]
-    assert [size for size, _ in stage_sizes(1365, 2048, settings)] == [128, 256, 512, 1024, 2048]
-    assert [size for size, _ in stage_sizes(64, 64, settings)] == [64]
-    counts = [count for _, count in stage_sizes(2048, 2048, settings)]
+def test_each_stage_has_half_the_side_of_the_next() -> None:
+    assert [size for size, _ in stage_sizes(512, 384, SETTINGS)] == [128, 256, 512]
+    assert [size for size, _ in stage_sizes(1365, 2048, SETTINGS)] == [128, 256, 512, 1024, 2048]
+    assert [size for size, _ in stage_sizes(64, 64, SETTINGS)] == [64]
+    assert [size for size, _ in stage_sizes(512, 384, SETTINGS, stages=2)] == [256, 512]
+    counts = [count for _, count in stage_sizes(2048, 2048, SETTINGS)]
     assert counts == sorted(counts, reverse=True)
 
 
 def test_no_stage_is_too_narrow_for_the_encoder() -> None:
-    assert [size for size, _ in stage_sizes(1024, 40, SLIM)] == [512, 1024]
-    assert [size for size, _ in stage_sizes(1024, 16, SLIM)] == [1024]
-    few = dataclasses.replace(SLIM, evaluations=((4096, 2),))
+    assert [size for size, _ in stage_sizes(1024, 40, SETTINGS)] == [512, 1024]
+    assert [size for size, _ in stage_sizes(1024, 16, SETTINGS)] == [1024]
+    extractor = load_extractor("slim", FEW, torch.device("cpu"))
     for photo, style in ((picture(256, 16), picture(16, 300)), (picture(16, 256), picture(300, 16))):
         painting = paint(
-            load_encoder("slim")[1],
-            photo,
-            [style],
-            [1.0],
-            few,
-            size_px=256,
-            strength=1.0,
-            stroke_scale=0.25,
-            seed=0,
-            on_image=lambda fraction, image: None,
+            extractor, photo, [style], [1.0], FEW, size_px=256, stroke_scale=0.25, on_image=lambda *state: True
         )
         assert tuple(painting.image.shape[2:]) == (photo.height, photo.width)
+
+
+def test_a_run_that_is_stopped_gives_its_picture_at_full_size() -> None:
+    seen: list[tuple[float, int, bool]] = []
+
+    def stop_in_the_first_stage(fraction: float, image: torch.Tensor, stage_ends: bool) -> bool:
+        seen.append((fraction, image.shape[3], stage_ends))
+        return len(seen) < 2
+
+    extractor = load_extractor("slim", FEW, torch.device("cpu"))
+    painting = paint(
+        extractor, picture(256, 192), [picture(64, 64, 1)], [1.0], FEW, size_px=256, on_image=stop_in_the_first_stage
+    )
+    assert painting.stopped
+    assert painting.image.shape == (1, 3, 192, 256)
+    assert {width for _, width, _ in seen} == {128}
+    assert 2 <= painting.losses["evaluations"] <= 4
+
+
+def test_every_stage_ends_with_a_picture_and_the_last_at_one() -> None:
+    ends: list[tuple[float, int]] = []
+
+    def note(fraction: float, image: torch.Tensor, stage_ends: bool) -> bool:
+        if stage_ends:
+            ends.append((fraction, image.shape[3]))
+        return True
+
+    extractor = load_extractor("slim", FEW, torch.device("cpu"))
+    painting = paint(extractor, picture(256, 192), [picture(64, 64, 1)], [1.0], FEW, size_px=256, on_image=note)
+    assert [width for _, width in ends] == [128, 256]
+    assert ends[-1][0] == 1.0
+    assert not painting.stopped
+    assert painting.losses["total"] <= painting.losses["initial_total"]
+
+
+def test_a_picture_to_start_from_leaves_out_the_coarse_stages() -> None:
+    widths: set[int] = set()
+    arguments = {"size_px": 512, "on_image": lambda fraction, image, end: widths.add(image.shape[3]) is None}
+    extractor = load_extractor("slim", FEW, torch.device("cpu"))
+    started = paint(
+        extractor,
+        picture(512, 384),
+        [picture(64, 64, 1)],
+        [1.0],
+        dataclasses.replace(FEW, noise=0.0, evaluations=((4096, 1),)),
+        initial=picture(512, 384, 2),
+        **arguments,  # type: ignore[arg-type]
+    )
+    assert widths == {256, 512}
+    # With one evaluation a stage nothing is changed: what comes out is what it started from.
+    difference = started.image - to_tensor(picture(512, 384, 2))
+    assert float(difference.abs().mean()) < 0.02
 
 
 def test_pictures_and_tensors_are_the_same_both_ways() -> None:
@@ -65,25 +109,9 @@ def test_colours_of_the_photo_and_lightness_of_the_painting() -> None:
     torch.testing.assert_close(with_colours_of(red, red), red)
 
 
-def test_a_style_in_tiles_has_the_gram_matrices_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = load_encoder("slim")[1]
-    style = to_tensor(picture(160, 128))
-    whole = style_grams(encoder, style, ["relu1_1", "relu3_1"])
-    monkeypatch.setattr("ml_models.nst_gatys.build_style_transfer_model.TILE_PX", 80)
-    for tap, gram in style_grams(encoder, style, ["relu1_1", "relu3_1"]).items():
-        # Only the padding at the borders tells them apart, which is much of a tile of 80 px (3.4 % at relu3_1);
-        # a tile left out or weighed wrongly would be a quarter.
-        assert float((gram - whole[tap]).norm() / whole[tap].norm()) < 0.06
-
-
-def test_the_losses_are_those_of_the_photo_and_the_style() -> None:
-    encoder = load_encoder("slim")[1]
-    photo, style = to_tensor(picture(96, 64)), to_tensor(picture(64, 64, seed=1))
-    model = build_style_transfer_model(encoder, photo, [style], [1.0], SLIM)
-    assert float(model(photo)["content"]) == 0.0
-    assert float(model(photo)["style"]) > 0.01
-    outside = model(photo + 2.0)
-    weighted = SLIM.content_weight * outside["content"] + SLIM.style_weight * outside["style"]
-    assert float(outside["total"]) > float(weighted) + SLIM.range_weight
-    unpainted = build_style_transfer_model(encoder, photo, [style], [1.0], SLIM, strength=0.0)
-    assert float(unpainted(photo)["total"]) == pytest.approx(0.0, abs=1e-6)
+def test_a_grey_style_has_the_lightness_of_the_photo() -> None:
+    dark = picture(60, 60, 3).point(lambda value: value // 3)
+    photo = picture(50, 40).point(lambda value: 100 + value // 4)
+    matched, wanted = (to_tensor(image.convert("L").convert("RGB"))[0, 0] for image in (grey_like(dark, photo), photo))
+    assert float(matched.mean()) == pytest.approx(float(wanted.mean()), abs=0.01)
+    assert float(matched.std()) == pytest.approx(float(wanted.std()), abs=0.01)

@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ml_models.encoders import load_encoder
+from ml_models.encoders import choose_encoder, load_vgg19
 from ml_models.errors import WeightsError
 from ml_models.weights import VGG19_SHA256, VGG19_SHAPES, install_vgg19, load_verified
 
@@ -268,10 +268,10 @@ def test_load_verified_refuses_other_digests_names_and_shapes(
 
 def test_vgg19_that_is_not_installed_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("ml_models.weights.VGG19_PATH", tmp_path / "missing")
-    load_encoder.__globals__["_load"].cache_clear()
+    load_vgg19.cache_clear()
     with pytest.raises(WeightsError, match=r"python main.py weights vgg19"):
-        load_encoder("vgg19")
-    assert load_encoder(None)[0] == "slim"
+        load_vgg19()
+    assert choose_encoder(None) == "slim"
 
 
 @pytest.mark.skipif(not REAL_LAYERS.exists(), reason="the assets are not here")
