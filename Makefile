@@ -15,7 +15,7 @@ test: $(VENV)/dev.stamp
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(wildcard *.py) handlers keyboards locales ml_models processing reporting sandbox
+	$(BIN)/mypy $(wildcard *.py) benchmarks handlers keyboards locales ml_models processing reporting sandbox
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.ack

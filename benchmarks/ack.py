@@ -40,7 +40,7 @@ Step = Callable[[SandboxUser], Awaitable[object]]
 
 
 def photo(longer_px: int) -> bytes:
-    image = Image.fromarray(data.astronaut())
+    image = Image.fromarray(data.astronaut())  # type: ignore[no-untyped-call]
     image.thumbnail((longer_px, longer_px))
     out = io.BytesIO()
     image.save(out, "JPEG")
