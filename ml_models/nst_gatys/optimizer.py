@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ml_models.nst_gatys.build_style_transfer_model import Evaluation
+from ml_models.nst_gatys.spectrum import RINGS, SpectralScaling
 
 Evaluate = Callable[[Tensor], Evaluation]
 #: Takes the number of evaluations so far and the best image so far, which it must not keep; false ends the search.
@@ -20,6 +21,9 @@ FIRST_STEP, LONGEST_STEP = 0.01, 0.1
 #: A step must lower the loss by this share of what the slope promises (Nocedal and Wright, Numerical Optimization,
 #: section 3.1), but for the rounding of half precision.
 SUFFICIENT_DECREASE, ROUNDING = 1e-4, 1e-4
+#: The newest pair counts for this much more than the one before; and how far inverse curvatures may differ from their
+#: mean.
+FORGETTING, SPREAD = 0.8, 1000.0
 #: How often a step is shortened before the curvature learnt so far is thrown away.
 SHORTENINGS = 4
 
@@ -58,6 +62,8 @@ class History:
         self.changes = torch.empty(size, like.numel(), device=like.device)
         self.curvatures: list[float] = []
         self.slots: list[int] = []
+        self.scaling = SpectralScaling(like)
+        self.products = torch.zeros(2, 3, RINGS, device=like.device)
 
     def clear(self) -> None:
         self.slots.clear()
@@ -72,8 +78,17 @@ class History:
         if len(self.curvatures) == len(self.steps):
             self.curvatures.pop(0)
         self.steps[slot], self.changes[slot] = step, change
+        self.products = FORGETTING * self.products + torch.stack(self.scaling.measure(step, change)) / float(
+            change @ change
+        )
         self.slots.append(slot)
         self.curvatures.append(curvature)
+
+    def inverse_curvature(self) -> Tensor:
+        """Return the least-squares inverse curvature of each axis and ring, (3, RINGS), within bounds."""
+        along, squared = self.products
+        mean = along.sum() / squared.sum()
+        return torch.where(squared > 0, along / squared.clamp_min(1e-30), mean).clamp(mean / SPREAD, mean * SPREAD)
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return minus the inverse Hessian's estimate times the gradient (flat): the two loops of algorithm 7.4."""
@@ -84,8 +99,7 @@ class History:
             shares.append(share)
             result.add_(self.changes[slot], alpha=-share)
         if self.slots:
-            newest = self.changes[self.slots[-1]]
-            result.mul_(self.curvatures[-1] / float(newest @ newest))
+            result = self.scaling.apply(result, self.inverse_curvature())
         for slot, curvature, share in zip(self.slots, self.curvatures, reversed(shares), strict=True):
             result.add_(self.steps[slot], alpha=share - float(self.changes[slot] @ result) / curvature)
         return result

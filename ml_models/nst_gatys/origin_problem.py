@@ -6,11 +6,12 @@ conv1_1 to conv3_1 before the ReLU, mean squared error of Gram matrices divided 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, mse_loss
+from torch.nn.functional import mse_loss
 
 from ml_models.encoders.vgg19 import TAPS, VGG19First11Layers
 from ml_models.losses import positions_first, second_moment
@@ -21,9 +22,7 @@ CONTENT_TAP = "conv2_2"
 STYLE_WEIGHT = 1e5
 #: Of the distance by which pixels leave 0..1, which the origin clamps; it measures the clamped picture.
 RANGE_WEIGHT = 1e3
-#: Sides of the coarser stages, as shares of the full one, and the share of the evaluations that each gets.
-STAGES = ((0.5, 0.2), (1.0, 0.8))
-HISTORY = 20
+HISTORY = 50
 
 
 class OriginLoss:
@@ -55,30 +54,20 @@ def solve(
     evaluations: int,
     on_image: Callable[[int, Tensor], None],
 ) -> Tensor:
-    """Minimise the origin's loss and return the picture (1, 3, H, W), coarse to fine.
+    """Minimise the origin's loss and return the picture (1, 3, H, W).
 
     Args:
         content, style: (1, 3, H, W) in 0..1, of one size.
-        evaluations: in all stages together.
-        on_image: takes the number of evaluations at full size so far and the best picture of full size.
+        evaluations: at most.
+        on_image: takes the number of evaluations so far and the best picture so far.
     """
-    image = content
-    for scale, share in STAGES:
-        size = tuple(round(side * scale) for side in content.shape[2:])
-        here = [
-            picture if scale == 1 else interpolate(picture, size=size, mode="bilinear", antialias=True)
-            for picture in (content, style)
-        ]
-        image = interpolate(image, size=size, mode="bicubic") if image.shape[2:] != here[0].shape[2:] else image
 
-        def go_on(used: int, best: Tensor, full: bool = scale == 1) -> bool:
-            if full:
-                on_image(used, best)
-            return True
+    def go_on(used: int, best: Tensor) -> bool:
+        on_image(used, best)
+        return True
 
-        loss = OriginLoss(vgg19, here[0], here[1])
-        image = minimise(loss, image, round(evaluations * share), HISTORY, go_on).image
-    return image
+    fast = copy.deepcopy(vgg19).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return minimise(OriginLoss(fast, content, style), content, evaluations, HISTORY, go_on).image
 
 
 def _gram(feature: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ def test_it_stops_when_asked_with_the_best_so_far() -> None:
 
 
 def test_history_keeps_the_last_pairs_and_only_convex_ones() -> None:
-    history = History(2, torch.zeros(3))
+    history = History(2, torch.zeros(1, 3, 1, 1))
     matrix = torch.diag(torch.tensor([1.0, 4.0, 9.0]))
     history.add(torch.ones(3), -torch.ones(3))
     assert not history.slots
