@@ -8,30 +8,44 @@ import torch
 
 from ml_models.contract import MIN_SIZE_PX, StyleTransferRequest
 from ml_models.devices import half_precision
+from ml_models.encoders.vgg import MARGIN_PX
 from ml_models.errors import NotEnoughMemoryError
 from ml_models.nst_gatys.settings import SETTINGS
+from ml_models.nst_gatys.tiles import HALO_PX, tiles
 
-#: Interpreter, torch, weights, working space: MB of a run whatever its picture.
-PROCESS_MB = 450
-#: Bytes for each pixel of the picture, whatever the precision: history, images, gradients.
-PICTURE_BYTES = 12 * (2 * SETTINGS.history + 10)
-#: Bytes for each pixel of a tile and its neighbourhood, in bfloat16.
-TILE_BYTES = {"slim": 900, "vgg19": 2000}
-#: Bytes for each pixel of an enlarged style.
-STYLE_BYTES = 24
+#: Interpreter, torch, weights, pictures as they came: MB of a run whatever its size.
+PROCESS_MB = 400
+#: Images of three floats a pixel that a run holds besides the history: the picture and its gradients before and after a
+#: step, their Fourier transforms, the photo, and its content features, which take as much as five of them.
+IMAGES = 24
+#: Bytes for each pixel of a tile and its neighbourhood, in half precision: features and their gradients.
+TILE_BYTES = {"slim": 1000, "vgg19": 1900}
+#: Bytes for each pixel of a style: as a picture, as floats, and continued beyond its edges.
+STYLE_BYTES = 28
 
 
 def predicted_mb(width_px: int, height_px: int, encoder: str, style_px: int, device: torch.device | None = None) -> int:
-    """Return the peak memory of the process in megabytes (2**20 bytes).
+    """Return the peak memory of the process in megabytes (2**20 bytes); `python -m benchmarks.memory` compares.
 
     Args:
         style_px: longer side that the styles are measured at.
     """
-    halves = 1 if half_precision(device or torch.device("cpu")) is torch.bfloat16 else 2
+    floats = 1 if half_precision(device or torch.device("cpu")) is torch.bfloat16 else 2
     pixels = width_px * height_px
-    tile = min(pixels, SETTINGS.tile_px**2) * TILE_BYTES[encoder] * halves
-    style = min(style_px, SETTINGS.largest_style_px) ** 2 * STYLE_BYTES
-    return PROCESS_MB + round((pixels * PICTURE_BYTES + tile + style) / 2**20)
+    picture = pixels * 12 * (2 * SETTINGS.pairs(pixels) + IMAGES)
+    style_px = min(style_px, SETTINGS.largest_style_px)
+    tile = _tile_pixels(width_px, height_px) * TILE_BYTES[encoder] * floats
+    style_tile = _tile_pixels(style_px, style_px) * TILE_BYTES[encoder] * floats // 2
+    # The style is measured before the picture is painted, without gradients, and then let go.
+    return PROCESS_MB + round(max(picture + tile, pixels * 48 + style_px**2 * STYLE_BYTES + style_tile) / 2**20)
+
+
+def _tile_pixels(width_px: int, height_px: int) -> int:
+    """Return the pixels of the largest tile with its neighbourhood."""
+    cut = tiles(height_px, width_px, SETTINGS.tile_px)
+    if len(cut) == 1:
+        return (width_px + 2 * MARGIN_PX) * (height_px + 2 * MARGIN_PX)
+    return max((tile.width + 2 * HALO_PX) * (tile.height + 2 * HALO_PX) for tile in cut)
 
 
 def check_memory(request: StyleTransferRequest, size: tuple[int, int], encoder: str, device: torch.device) -> None:

@@ -21,14 +21,14 @@ class GatysSettings:
             hides from L-BFGS what it did; a penalty keeps the function that it models smooth.
         evaluations: (longer side of a stage up to, evaluations of the loss and its gradient at most), ascending.
         smallest_stage_px: the coarsest stage's longer side is from this to twice this.
-        history: pairs that L-BFGS keeps.
+        history, history_mb: pairs that L-BFGS keeps, and megabytes (2**20) that they may take.
         noise: standard deviation of the seed's noise on the first stage's start, in 0..1 pixels.
         largest_style_px: a style is not enlarged beyond this longer side, whatever the size of the strokes.
         stages_from_initial: how many of the last stages are run from a picture that is painted already.
         tile_px: side of the tiles in which a larger picture is evaluated.
     """
 
-    content_layers: dict[str, float] = field(default_factory=lambda: {"relu4_1": 1.0})
+    content_layers: dict[str, float] = field(default_factory=lambda: {"relu4_1": 1.0, "relu3_1": 0.2})
     style_layers: dict[str, float] = field(
         default_factory=lambda: {
             "conv1_1": 1.0,
@@ -41,16 +41,21 @@ class GatysSettings:
         }
     )
     content_weight: float = 1.0
-    style_weight: float = 20.0
+    style_weight: float = 80.0
     total_variation_weight: float = 1.0
     range_weight: float = 20.0
-    evaluations: tuple[tuple[int, int], ...] = ((160, 150), (320, 120), (640, 100), (1280, 60), (2048, 40))
+    evaluations: tuple[tuple[int, int], ...] = ((160, 100), (320, 80), (640, 70), (1280, 45), (2048, 30))
     smallest_stage_px: int = 96
     history: int = 10
+    history_mb: int = 512
     noise: float = 0.01
     largest_style_px: int = 3072
     stages_from_initial: int = 2
     tile_px: int = 768
+
+    def pairs(self, pixels: int) -> int:
+        """Return how many pairs L-BFGS keeps for a picture of so many pixels: two images of three floats each."""
+        return max(2, min(self.history, (self.history_mb << 20) // (24 * pixels)))
 
 
 SETTINGS = GatysSettings()

@@ -115,7 +115,7 @@ def paint(
         ) -> bool:
             return on_image((spent + cost * used / evaluations) / total_cost, best, False)
 
-        minimum = minimise(model, image, evaluations, settings.history, go_on)
+        minimum = minimise(model, image, evaluations, settings.pairs(image[0, 0].numel()), go_on)
         image, spent = minimum.image, spent + cost
         evaluations_used += minimum.evaluations
         recoveries += minimum.recoveries
