@@ -1,6 +1,6 @@
 """The controls change what they say, and only ever in one direction.
 
-    python -m benchmarks.controls [--size 320] [--encoder slim] [--assets ../shared/assets]
+    python -m benchmarks.controls [--size 512] [--encoder slim] [--assets ../shared/assets]
 
 strength: the Oxford content, mean squared distance of relu4_1 from the photo's, rises with it, and the distance from
 the style falls. stroke_scale: with larger strokes the spectrum moves to lower frequencies: the energy-weighted mean
@@ -99,7 +99,7 @@ def measure(judges: Judges, pair: Pair, size_px: int, encoder: str) -> list[tupl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_assets(parser)
-    parser.add_argument("--size", type=int, default=320, help="longer side in pixels")
+    parser.add_argument("--size", type=int, default=512, help="longer side in pixels")
     parser.add_argument("--encoder", default=PACKAGED)
     arguments = parser.parse_args()
     todo = pairs(arguments.assets, 3)

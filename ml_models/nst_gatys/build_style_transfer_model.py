@@ -54,8 +54,8 @@ class StyleTransferModel:
     ) -> None:
         self.extractor = extractor
         self.settings = settings
-        self.style_weight = settings.style_weight * strength**2
-        self.total_variation_weight = settings.total_variation_weight * strength**2
+        self.style_weight = settings.style_weight * strength**settings.strength_power
+        self.total_variation_weight = settings.total_variation_weight * strength**settings.strength_power
         self.style_grams = style_grams
         self.tiles = tiles(content.shape[2], content.shape[3], settings.tile_px)
         continued = with_margin(content, MARGIN_PX)
@@ -145,7 +145,7 @@ def build_style_transfer_model(
     Args:
         content: the photo, (1, 3, H, W) in 0..1.
         styles: the style pictures, each (1, 3, h, w) in 0..1, and their shares.
-        strength: 0.0..1.0; the weights of style and total variation grow with its square.
+        strength: 0.0..1.0; the weights of style and total variation grow with its power.
     """
     target: Grams = {}
     for style, weight in zip(styles, weights, strict=True):

@@ -16,6 +16,7 @@ class GatysSettings:
         content_layers: tap of the Oxford VGG19 -> weight of its loss.
         style_layers: tap -> weight of its Gram matrices' squared difference.
         style_weight: of the style against the content, at strength 1.
+        strength_power: the style weighs the strength to this power: people see the middle of the scale in the middle.
         total_variation_weight: of the squared differences of neighbouring pixels.
         range_weight: of the squared distance by which pixels leave 0..1. The origin clamps inside the closure, which
             hides from L-BFGS what it did; a penalty keeps the function that it models smooth.
@@ -42,6 +43,7 @@ class GatysSettings:
     )
     content_weight: float = 1.0
     style_weight: float = 80.0
+    strength_power: float = 4.0
     total_variation_weight: float = 1.0
     range_weight: float = 20.0
     evaluations: tuple[tuple[int, int], ...] = ((160, 100), (320, 80), (640, 70), (1280, 45), (2048, 30))
