@@ -49,7 +49,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     algorithm.key: algorithm
     for algorithm in (
         Algorithm(
-            "nst_gatys", "Gatys", "ml_models.nst_gatys.run_style_transfer:run_style_transfer", Kind.PAINTED, 1, 4, 30
+            "nst_gatys", "Gatys", "ml_models.nst_gatys.run_style_transfer:run_style_transfer", Kind.PAINTED, 1, 4, 20
         ),
     )
 }

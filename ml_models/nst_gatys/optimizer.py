@@ -21,8 +21,10 @@ FIRST_STEP, LONGEST_STEP = 0.01, 0.1
 #: A step must lower the loss by this share of what the slope promises (Nocedal and Wright, Numerical Optimization,
 #: section 3.1), but for the rounding of half precision.
 SUFFICIENT_DECREASE, ROUNDING = 1e-4, 1e-4
-#: The newest pair counts for this much more than the one before; and how far inverse curvatures may differ from their
-#: mean.
+#: What a pair still counts for when the next has come, and how far inverse curvatures may differ from their mean.
+#: Measured on the origin's problem (astronaut, 200 x 200, loss after 125 evaluations): one number for all frequencies
+#: 17.6, forgetting 0.98 17.4, 0.9 15.8; with each pair divided by its size, as below, 0.9 15.2, 0.8 15.0, 0.7 14.9; a
+#: spread of 1000 instead of 100, with 50 pairs instead of 20, 14.7.
 FORGETTING, SPREAD = 0.8, 1000.0
 #: How often a step is shortened before the curvature learnt so far is thrown away.
 SHORTENINGS = 4
