@@ -65,7 +65,7 @@ class GatysSettings:
 # - style weight 20 with 0.5 of relu3_1: style 1.06 to 1.90, content 0.74 to 0.88 on three pairs; 40 with 0.5: 0.76 to
 #   1.29 and 0.62 to 0.91; 60 with 0.2: 0.47 to 0.92 and 0.74 to 1.00; 80 with 0.2, on six pairs: 0.22 to 1.46 and 0.77
 #   to 1.45, in the median 0.60 and 0.95. Without relu3_1 an earlier state of the encoder lost the eyes of small faces.
-# - the last 20 of 100 evaluations of the last stage lowered its loss by 1.8 %, the last 40 of 150 of the first by 0.8 %.
+# - the last 20 of 100 evaluations of the last stage lowered its loss by 1.8 %, the last 40 of 150 of the first by 0.8.
 # - strength to the power of 2 gives two thirds of the way from the photo at 25 of 100; to the power of 4, 25, 50, 75
 #   and 100 give 0.07 to 0.18, 0.57 to 0.69, 0.81 to 0.88 and 1 of it (Oxford content, three pairs).
 # - history: more pairs help little (benchmarks of spectrum.py's scaling: 20 or 50 pairs, 1 to 2 % of the loss after 125
