@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
+import sys
 from io import BytesIO
 from pathlib import Path
 from statistics import median
@@ -19,11 +19,13 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
-from ml_models.contract import Style, StyleTransferRequest, StyleTransferResult, never
-from ml_models.images import encode_png, scaled_size
-from ml_models.nst_gatys.run_style_transfer import run_style_transfer
-
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from ml_models.contract import Style, StyleTransferRequest, StyleTransferResult, never  # noqa: E402
+from ml_models.images import encode_png, scaled_size  # noqa: E402
+from ml_models.nst_gatys.run_style_transfer import run_style_transfer  # noqa: E402
+
 PICTURES = ROOT / "docs" / "pictures"
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "motorcycle", "camera")
 OWN_STYLES = {"Tide (our own)": "style-tide.jpg", "Orchard (our own)": "style-orchard.jpg"}
@@ -89,13 +91,19 @@ def main() -> None:
     (ROOT / "docs" / "gallery.md").write_text(page(arguments.size, list(styles), seconds), encoding="utf-8")
 
 
+def processor() -> str:
+    """Return the processor's name where the system tells it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "this machine")
+
+
 def page(size_px: int, styles: list[str], seconds: dict[tuple[str, str], float]) -> str:
     lines = [
         "# Gallery",
         "",
         f"Six photos in six styles, none left out: `python docs/make_gallery.py`, {size_px} px, the packaged encoder,",
         "every setting at its default (strength 100, normal strokes, seed 0).",
-        f"Seconds on {torch.get_num_threads()} threads of {platform.machine()}, torch {torch.__version__};"
+        f"Seconds on {torch.get_num_threads()} threads of {processor()}, torch {torch.__version__};"
         f" the median is {median(seconds.values()):.0f} s.",
         "",
         "![Six photos, each in six styles](pictures/gallery.jpg)",
