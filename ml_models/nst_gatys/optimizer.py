@@ -107,7 +107,14 @@ class History:
         return result
 
 
-def minimise(evaluate: Evaluate, start: Tensor, evaluations: int, history: int, go_on: GoOn) -> Minimum:
+def minimise(
+    evaluate: Evaluate,
+    start: Tensor,
+    evaluations: int,
+    history: int,
+    go_on: GoOn,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Minimum:
     """Lower evaluate's "total" from start.
 
     torch's L-BFGS takes its steps without a look at the loss, which blew up on about one pair in three at 512 px, or
@@ -117,6 +124,8 @@ def minimise(evaluate: Evaluate, start: Tensor, evaluations: int, history: int, 
     Args:
         start: (1, 3, H, W); not changed.
         evaluations: at most, each one forward and backward pass.
+        bounds: that pixels stay within. What is at a bound and would be pushed through it is left out of the direction
+            (projected L-BFGS), so that a step does what it promised; start lies within them.
     """
     image = start.detach().clone(memory_format=torch.contiguous_format)
     now = evaluate(image)
@@ -132,23 +141,26 @@ def minimise(evaluate: Evaluate, start: Tensor, evaluations: int, history: int, 
         if not go_on(used, best):
             stopped = True
             break
-        direction = past.direction(gradient)
-        slope = float(direction @ gradient)
+        held = _held(image, gradient, bounds)
+        free = gradient.masked_fill(held, 0)
+        direction = past.direction(free).masked_fill_(held, 0)
+        slope = float(direction @ free)
         if slope >= 0 or not math.isfinite(slope):
             past.clear()
-            direction, slope = -gradient, -float(gradient @ gradient)
+            direction, slope = -free, -float(free @ free)
         size = float(direction.square().mean().sqrt())
         if size == 0 or slope == 0:
             break
         scale = min(1.0, LONGEST_STEP / size) if past.slots else FIRST_STEP / size
         for _ in range(SHORTENINGS):
-            candidate = image + (scale * direction).view_as(image)
+            candidate = (image + (scale * direction).view_as(image)).clamp_(*bounds)
             after = evaluate(candidate)
             used += 1
-            allowed = now.total + SUFFICIENT_DECREASE * scale * slope + ROUNDING * abs(now.total)
-            if after.total <= allowed:
+            step = (candidate - image).flatten()
+            promised = min(0.0, float(step @ gradient))
+            if after.total <= now.total + SUFFICIENT_DECREASE * promised + ROUNDING * abs(now.total):
                 new_gradient = after.gradient.flatten()
-                past.add((candidate - image).flatten(), new_gradient - gradient)
+                past.add(step, new_gradient - gradient)
                 image, now, gradient = candidate, after, new_gradient
                 if now.total < best_losses["total"]:
                     best, best_losses = image, now.losses
@@ -162,6 +174,12 @@ def minimise(evaluate: Evaluate, start: Tensor, evaluations: int, history: int, 
             past.clear()
             recoveries += 1
     return Minimum(best, best_losses, initial_total, used, recoveries, stopped)
+
+
+def _held(image: Tensor, gradient: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """Return which pixels (flat) are at a bound that the way down leads through."""
+    flat = image.flatten()
+    return ((flat <= bounds[0]) & (gradient > 0)) | ((flat >= bounds[1]) & (gradient < 0))
 
 
 def _shortening(before: float, slope: float, after: float) -> float:

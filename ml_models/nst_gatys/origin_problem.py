@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from ml_models.devices import half_precision
 from ml_models.encoders.vgg19 import TAPS, VGG19First11Layers
 from ml_models.losses import positions_first, second_moment
 from ml_models.nst_gatys.build_style_transfer_model import Evaluation
@@ -20,9 +21,10 @@ from ml_models.nst_gatys.optimizer import minimise
 
 CONTENT_TAP = "conv2_2"
 STYLE_WEIGHT = 1e5
-#: Of the distance by which pixels leave 0..1, which the origin clamps; it measures the clamped picture.
-RANGE_WEIGHT = 1e3
 HISTORY = 50
+#: Share of the evaluations made in half precision, where the device has it: twice as fast, and near enough while
+#: the loss still falls by more than its rounding.
+ROUGH_SHARE = 0.3
 
 
 class OriginLoss:
@@ -38,10 +40,9 @@ class OriginLoss:
         with torch.enable_grad():
             image = image.detach().requires_grad_(True)
             features = self.vgg19(image, TAPS)
-            content = mse_loss(features[CONTENT_TAP], self.content)
+            content = mse_loss(features[CONTENT_TAP].float(), self.content.float())
             style = torch.stack([mse_loss(_gram(features[tap]), gram) for tap, gram in self.grams.items()]).sum()
-            outside = (image - image.clamp(0, 1)).square().mean()
-            total = content + STYLE_WEIGHT * style + RANGE_WEIGHT * outside
+            total = content + STYLE_WEIGHT * style
             (gradient,) = torch.autograd.grad(total, image)
         losses = {"content": content, "style": STYLE_WEIGHT * style, "total": total}
         return Evaluation({name: float(loss.detach()) for name, loss in losses.items()}, gradient)
@@ -62,12 +63,21 @@ def solve(
         on_image: takes the number of evaluations so far and the best picture so far.
     """
 
-    def go_on(used: int, best: Tensor) -> bool:
-        on_image(used, best)
-        return True
+    image, before = content, 0
+    half = half_precision(content.device)
+    rough = round(evaluations * ROUGH_SHARE) if half is not torch.float32 else 0
+    for precision, count in ((half, rough), (torch.float32, evaluations - rough)):
+        if count == 0:
+            continue
 
-    fast = copy.deepcopy(vgg19).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return minimise(OriginLoss(fast, content, style), content, evaluations, HISTORY, go_on).image
+        def go_on(used: int, best: Tensor, before: int = before) -> bool:
+            on_image(before + used, best)
+            return True
+
+        fast = copy.deepcopy(vgg19).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        minimum = minimise(OriginLoss(fast, content, style), image, count, HISTORY, go_on, (0.0, 1.0))
+        image, before = minimum.image, before + minimum.evaluations
+    return image
 
 
 def _gram(feature: Tensor) -> Tensor:
