@@ -1,4 +1,7 @@
-"""The same measures for every picture, by networks that do not belong to any of the painters."""
+"""The same measures for every picture, by the real networks.
+
+Ours compares itself with estimates of both, which it learnt from them; the origin minimises torchvision's own layers.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ Measures = dict[str, float]
 
 
 class Judges:
-    """The Oxford VGG19, which nobody minimises, and torchvision's eleven layers, which the origin does."""
+    """The Oxford VGG19, which nobody minimises itself, and torchvision's eleven layers, which the origin does."""
 
     def __init__(self, assets: Path) -> None:
         self.torchvision = TorchvisionLayers(assets / TORCHVISION)

@@ -89,6 +89,9 @@ def main() -> None:
             ("", painted),
         ]
     rows = [row for _, row in made]
+    if not rows:
+        print("\n".join(failures))
+        return
     columns = {column: [row[column] for row in rows] for column in rows[0]}
     summary = [{"": name, **{column: of(values) for column, values in columns.items()}} for name, of in SUMMARY.items()]
     report.table(f"{arguments.encoder}, {len(rows)} pairs at {arguments.size} px", summary)

@@ -43,12 +43,12 @@ class StyleTransferRequest:
         stroke_scale: size of the strokes against the algorithm's own, MIN_STROKE_SCALE..MAX_STROKE_SCALE; 2.0 gives
             strokes twice as large.
         keep_colours: take the lightness from the painting and the colours from the photo.
-        seed: of everything random; same request, same seed, same machine, same bytes.
+        seed: of everything random, any integer from 0; same request, same seed, same machine, same bytes (on the CPU).
         encoder: a name the algorithm knows, or None for its best installed one.
         initial: an encoded picture of the photo's proportions to start from, such as an instant draft, or None.
         device: one of DEVICES.
         max_megapixels: larger pictures are refused before they are decoded, in millions of pixels.
-        memory_mb: what the run may take in all; a run that would need more is refused before it starts. None: no limit.
+        memory_mb: what a run on the CPU may take in all; one that would need more is refused at once. None: no limit.
     """
 
     content: bytes = field(repr=False)

@@ -248,9 +248,10 @@ class Runner:
 
     async def _keep(self, job: Job, painted: Painted) -> None:
         """Store the pictures, then the outcome; a job that was cancelled meanwhile leaves nothing."""
-        await asyncio.to_thread(self._write_pictures, job.id, painted)
         result = painted.result
+        # Read before anything is awaited: a cancel in between forgets the attempt.
         stopped_at = self._attempts[job.id].fraction if result.stopped else None
+        await asyncio.to_thread(self._write_pictures, job.id, painted)
         outcome = Outcome(result.width_px, result.height_px, result.seconds, result.encoder, stopped_at)
         stored = await self._persist(lambda: self._store.mark_painted(job.id, outcome))
         if stored.status is not Status.PAINTED:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ml_models.images import scaled_size
 
-# Y of BT.601 and the two colour differences of YIQ; its inverse is computed once below.
+# Y of BT.601 and the two colour differences of YIQ.
 RGB_TO_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import takewhile
 
 import torch
 
@@ -16,28 +17,35 @@ from ml_models.nst_gatys.tiles import HALO_PX, tiles
 #: Interpreter, torch, weights, pictures as they came: MB of a run whatever its size.
 PROCESS_MB = 400
 #: Images of three floats a pixel that a run holds besides the history: the picture and its gradients before and after a
-#: step, their Fourier transforms, the photo, and its content features, which take as much as five of them.
-IMAGES = 24
+#: step, their Fourier transforms, the photo.
+IMAGES = 20
+#: Bytes for each pixel of the photo's content features, in half precision.
+CONTENT_BYTES = 48
 #: Bytes for each pixel of a tile and its neighbourhood, in half precision: features and their gradients.
 TILE_BYTES = {"slim": 1000, "vgg19": 1900}
-#: Bytes for each pixel of a style: as a picture, as floats, and continued beyond its edges.
-STYLE_BYTES = 28
+#: Bytes for each pixel of the style that is being measured, as floats and continued beyond its edges, and of every
+#: style as the picture that it came as.
+STYLE_BYTES, PICTURE_BYTES = 25, 3
 
 
-def predicted_mb(width_px: int, height_px: int, encoder: str, style_px: int, device: torch.device | None = None) -> int:
+def predicted_mb(
+    width_px: int, height_px: int, encoder: str, style_px: int, device: torch.device | None = None, styles: int = 1
+) -> int:
     """Return the peak memory of the process in megabytes (2**20 bytes); `python -m benchmarks.memory` compares.
 
     Args:
         style_px: longer side that the styles are measured at.
+        styles: how many there are.
     """
     floats = 1 if half_precision(device or torch.device("cpu")) is torch.bfloat16 else 2
     pixels = width_px * height_px
-    picture = pixels * 12 * (2 * SETTINGS.pairs(pixels) + IMAGES)
+    picture = pixels * (12 * (2 * SETTINGS.pairs(pixels) + IMAGES) + CONTENT_BYTES * floats)
     style_px = min(style_px, SETTINGS.largest_style_px)
     tile = _tile_pixels(width_px, height_px) * TILE_BYTES[encoder] * floats
     style_tile = _tile_pixels(style_px, style_px) * TILE_BYTES[encoder] * floats // 2
     # The style is measured before the picture is painted, without gradients, and then let go.
-    return PROCESS_MB + round(max(picture + tile, pixels * 48 + style_px**2 * STYLE_BYTES + style_tile) / 2**20)
+    measuring = pixels * 48 + style_px**2 * STYLE_BYTES + style_tile
+    return PROCESS_MB + round((max(picture + tile, measuring) + styles * style_px**2 * PICTURE_BYTES) / 2**20)
 
 
 def _tile_pixels(width_px: int, height_px: int) -> int:
@@ -57,12 +65,14 @@ def check_memory(request: StyleTransferRequest, size: tuple[int, int], encoder: 
     def needed(longer_px: int) -> int:
         scale = longer_px / max(size)
         width_px, height_px = (math.ceil(side * scale) for side in size)
-        return predicted_mb(width_px, height_px, encoder, math.ceil(longer_px * request.stroke_scale), device)
+        style_px = math.ceil(longer_px * request.stroke_scale)
+        return predicted_mb(width_px, height_px, encoder, style_px, device, len(request.styles))
 
     limit_mb = request.memory_mb
     if limit_mb is None or device.type != "cpu" or needed(max(size)) <= limit_mb:
         return
-    fits = [px for px in range(MIN_SIZE_PX, max(size), 64) if needed(px) <= limit_mb]
+    # Pictures in tiles need less than one that just is a tile, so what is named is below every size that does not fit.
+    fits = list(takewhile(lambda px: needed(px) <= limit_mb, range(MIN_SIZE_PX, max(size), 64)))
     largest = {"largest_px": fits[-1]} if fits else {}
     advice = f"ask for at most {fits[-1]} px" if fits else "give it more memory"
     raise NotEnoughMemoryError(

@@ -26,6 +26,8 @@ SUFFICIENT_DECREASE, ROUNDING = 1e-4, 1e-4
 #: 17.6, forgetting 0.98 17.4, 0.9 15.8; with each pair divided by its size, as below, 0.9 15.2, 0.8 15.0, 0.7 14.9; a
 #: spread of 1000 instead of 100, with 50 pairs instead of 20, 14.7.
 FORGETTING, SPREAD = 0.8, 1000.0
+#: A search ends when its last so many evaluations lowered the loss by less than this share of it.
+STANDSTILL = (10, 1e-3)
 #: How often a step is shortened before the curvature learnt so far is thrown away.
 SHORTENINGS = 4
 
@@ -39,7 +41,7 @@ class Minimum:
         losses: its own.
         initial_total: the loss of the start.
         evaluations: used.
-        recoveries: how often the search blew up or stuck and began anew from the best image.
+        recoveries: how often the search blew up or stuck and forgot the curvatures it had learnt.
         stopped: go_on ended it.
     """
 
@@ -70,11 +72,12 @@ class History:
     def clear(self) -> None:
         self.slots.clear()
         self.curvatures.clear()
+        self.products.zero_()
 
     def add(self, step: Tensor, change: Tensor) -> None:
         """Keep the pair (both flat), unless it says that the loss is not convex there."""
         curvature = float(step @ change)
-        if curvature <= 1e-10 * float(change @ change):
+        if not curvature > 1e-10 * float(change @ change):  # nor where it is no number
             return
         slot = len(self.slots) if len(self.slots) < len(self.steps) else self.slots.pop(0)
         if len(self.curvatures) == len(self.steps):
@@ -137,7 +140,8 @@ def minimise(
     past = History(history, image)
     gradient = now.gradient.flatten()
     stopped = False
-    while used < evaluations:
+    lowest = [initial_total]
+    while used < evaluations and not _stands_still(lowest):
         if not go_on(used, best):
             stopped = True
             break
@@ -164,7 +168,9 @@ def minimise(
                 image, now, gradient = candidate, after, new_gradient
                 if now.total < best_losses["total"]:
                     best, best_losses = image, now.losses
+                lowest.append(best_losses["total"])
                 break
+            lowest.append(best_losses["total"])
             if used >= evaluations:
                 break
             scale *= _shortening(now.total, slope * scale, after.total)
@@ -174,6 +180,12 @@ def minimise(
             past.clear()
             recoveries += 1
     return Minimum(best, best_losses, initial_total, used, recoveries, stopped)
+
+
+def _stands_still(lowest: list[float]) -> bool:
+    """Tell from the lowest loss after each evaluation whether the picture no longer changes."""
+    count, share = STANDSTILL
+    return len(lowest) > count and lowest[-count - 1] - lowest[-1] < share * lowest[-1]
 
 
 def _held(image: Tensor, gradient: Tensor, bounds: tuple[float, float]) -> Tensor:

@@ -32,6 +32,7 @@ from ml_models.nst_gatys.image_preparation import at_size, grey, grey_like, to_i
 from ml_models.nst_gatys.memory import check_memory
 from ml_models.nst_gatys.settings import SETTINGS, GatysSettings
 from ml_models.nst_gatys.train_loop import paint
+from ml_models.registry import ALGORITHMS
 
 PREVIEW_PAUSE_S = 2.5
 PREVIEW_PX = 384
@@ -53,13 +54,14 @@ def run_style_transfer(
     name, device = choose_encoder(request.encoder), choose_device(request.device)
     on_progress(Progress(0.0, Stage.PREPARING))
     photo = read_picture(request.content, request.max_megapixels, fit_px=request.size_px)
-    style_px = math.ceil(request.size_px * request.stroke_scale)
+    style_px = min(math.ceil(request.size_px * request.stroke_scale), SETTINGS.largest_style_px)
     styles = [read_picture(style.image, request.max_megapixels, fit_px=style_px) for style in request.styles]
     initial = request.initial and read_picture(request.initial, request.max_megapixels, fit_px=request.size_px)
     check_memory(request, scaled_size(photo.width, photo.height, request.size_px, MIN_SIDE_PX), name, device)
     content = photo
     if request.keep_colours:
         content, styles = grey(photo), [grey_like(style, photo) for style in styles]
+        initial = initial and grey(initial)
 
     shown_at = started
 
@@ -121,7 +123,8 @@ def _check(request: StyleTransferRequest) -> None:
     within("size_px", request.size_px, MIN_SIZE_PX, MAX_SIZE_PX)
     within("strength", request.strength, 0.0, 1.0)
     within("stroke_scale", request.stroke_scale, MIN_STROKE_SCALE, MAX_STROKE_SCALE)
-    within("styles", len(request.styles), 1, 4)
+    algorithm = ALGORITHMS["nst_gatys"]
+    within("styles", len(request.styles), algorithm.min_styles, algorithm.max_styles)
     for style in request.styles:
         if not 0 < style.weight < math.inf:
             raise InvalidRequestError(

@@ -15,6 +15,7 @@ class GatysSettings:
     Attributes:
         content_layers: tap of the Oxford VGG19 -> weight of its loss.
         style_layers: tap -> weight of its Gram matrices' squared difference.
+        content_weight: of the content.
         style_weight: of the style against the content, at strength 1.
         strength_power: the style weighs the strength to this power: people see the middle of the scale in the middle.
         total_variation_weight: of the squared differences of neighbouring pixels.
@@ -53,7 +54,7 @@ class GatysSettings:
     noise: float = 0.01
     largest_style_px: int = 3072
     stages_from_initial: int = 2
-    tile_px: int = 768
+    tile_px: int = 640
 
     def pairs(self, pixels: int) -> int:
         """Return how many pairs L-BFGS keeps for a picture of so many pixels: two images of three floats each."""

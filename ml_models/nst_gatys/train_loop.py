@@ -120,13 +120,16 @@ def paint(
         evaluations_used += minimum.evaluations
         recoveries += minimum.recoveries
         losses = {**minimum.losses, "initial_total": minimum.initial_total}
-        stopped = minimum.stopped or not on_image(spent / total_cost, image, True)
+        asked = not on_image(spent / total_cost, image, True)
+        # Who asks when all is done has stopped nothing.
+        stopped = minimum.stopped or (asked and spent < total_cost)
         if stopped:
             break
     losses |= {"evaluations": float(evaluations_used), "recoveries": float(recoveries)}
     if (image.shape[3], image.shape[2]) != full:
-        image = interpolate(image, size=full[::-1], mode="bicubic", align_corners=False)
-    return Painting(image, losses, stopped and spent < total_cost)
+        whole = at_size(content, max(full)).to(device)
+        image = enlarged(image, whole) + (1 - strength) * (whole - enlarged(target, whole))
+    return Painting(image, losses, stopped)
 
 
 def enlarged(image: Tensor, like: Tensor) -> Tensor:

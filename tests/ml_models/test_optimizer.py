@@ -106,6 +106,21 @@ def test_it_stops_when_asked_with_the_best_so_far() -> None:
     assert minimum.losses["total"] < minimum.initial_total
 
 
+def test_it_ends_where_the_picture_no_longer_changes() -> None:
+    target = torch.rand(SHAPE)
+    minimum = run(evaluation_of(lambda image: 1.0 + (image - target).square().sum()), 500)
+    assert minimum.evaluations < 60
+    assert minimum.losses["total"] == pytest.approx(1.0, abs=1e-2)
+
+
+def test_pixels_stay_within_their_bounds_and_the_others_find_their_minimum() -> None:
+    target = torch.linspace(-1.0, 2.0, 48).view(SHAPE)
+    start = torch.full(SHAPE, 0.5)
+    minimum = minimise(distance_to(target), start, 60, 10, lambda used, best: True, (0.0, 1.0))
+    torch.testing.assert_close(minimum.image, target.clamp(0, 1), atol=1e-2, rtol=0)
+    assert (float(minimum.image.min()), float(minimum.image.max())) == (0.0, 1.0)
+
+
 def test_history_keeps_the_last_pairs_and_only_convex_ones() -> None:
     history = History(2, torch.zeros(1, 3, 1, 1))
     matrix = torch.diag(torch.tensor([1.0, 4.0, 9.0]))

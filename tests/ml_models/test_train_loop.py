@@ -58,6 +58,56 @@ def test_a_run_that_is_stopped_gives_its_picture_at_full_size() -> None:
     assert 2 <= painting.losses["evaluations"] <= 4
 
 
+@pytest.mark.parametrize("strength", [1.0, 0.25])
+def test_a_stop_is_told_in_the_last_stage_too_but_not_at_its_end(strength: float) -> None:
+    extractor = load_extractor("slim", FEW, torch.device("cpu"))
+
+    def run(last_px: int, at_end: bool) -> bool:
+        painting = paint(
+            extractor,
+            picture(256, 192),
+            [picture(64, 64, 1)],
+            [1.0],
+            FEW,
+            size_px=256,
+            strength=strength,
+            on_image=lambda fraction, image, stage_ends: (image.shape[3], stage_ends) != (last_px, at_end),
+        )
+        assert painting.image.shape == (1, 3, 192, 256)
+        return painting.stopped
+
+    assert run(256, at_end=False)
+    assert run(128, at_end=True)
+    assert not run(256, at_end=True)
+
+
+def test_what_is_kept_of_a_weak_painting_is_as_sharp_as_the_photo() -> None:
+    """A run that is stopped where it is coarse gives the photo's detail back, by what the strength leaves of it."""
+    generator = torch.Generator().manual_seed(0)
+    photo = to_image(torch.rand(1, 3, 96, 256, generator=generator))
+    extractor = load_extractor("slim", FEW, torch.device("cpu"))
+
+    def kept(strength: float) -> torch.Tensor:
+        painting = paint(
+            extractor,
+            photo,
+            [picture(64, 64, 1)],
+            [1.0],
+            dataclasses.replace(FEW, noise=0.0),
+            size_px=256,
+            strength=strength,
+            on_image=lambda fraction, image, stage_ends: False,
+        )
+        assert painting.stopped
+        return painting.image
+
+    def detail(image: torch.Tensor) -> float:
+        return float((image[..., 1:] - image[..., :-1]).square().mean())
+
+    assert float((kept(0.0) - to_tensor(photo)).abs().mean()) < 0.01
+    assert detail(kept(1.0)) < 0.5 * detail(kept(0.2))
+
+
 def test_every_stage_ends_with_a_picture_and_the_last_at_one() -> None:
     ends: list[tuple[float, int]] = []
 
