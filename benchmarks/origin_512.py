@@ -5,9 +5,9 @@ r"""The origin's loop given 500 evaluations at 512 px: run once, its figures kep
 
 About 20 minutes for the six pairs on two idle cores. The kept run uses channels-last memory and frozen weights, which
 change no mathematics, and an allocator that does not give memory back between two layers. Pairs that the file already
-holds are left alone unless --again. Every picture is measured as the 8-bit picture that a person would get. Two are kept
-of each pair: the one that the loop ends with, and the one of the least loss that it met, which the origin would not have
-known of.
+holds are left alone unless --again. Every picture is measured as the 8-bit picture that a person would get. Two are
+kept of each pair: the one that the loop ends with, and the one of the least loss that it met, which the origin would
+not have known of.
 """
 
 from __future__ import annotations
