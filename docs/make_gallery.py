@@ -101,7 +101,7 @@ def page(size_px: int, styles: list[str], seconds: dict[tuple[str, str], float])
     lines = [
         "# Gallery",
         "",
-        f"Six photos in six styles, none left out: `python docs/make_gallery.py --size {size_px}`, the packaged encoder,",
+        f"Six photos in six styles, all of them: `python docs/make_gallery.py --size {size_px}`, the packaged encoder,",
         "every setting at its default (strength 100, normal strokes, seed 0).",
         f"Seconds on {torch.get_num_threads()} threads of {processor()}, torch {torch.__version__};"
         f" the median is {median(seconds.values()):.0f} s.",
