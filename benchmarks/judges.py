@@ -13,9 +13,9 @@ from torch import Tensor
 from benchmarks.origin import OriginLoss, TorchvisionLayers
 from benchmarks.pictures import OXFORD, TORCHVISION
 from ml_models.encoders.teacher import OxfordVGG19
+from ml_models.losses import mean_and_deviation
 
 CONTENT_TAP = "relu4_1"
-EPSILON = 1e-5
 
 Measures = dict[str, float]
 
@@ -45,7 +45,7 @@ class Judge:
         self.loss = OriginLoss(judges.torchvision, content, style)
         self.photo_style = float(self.loss.parts(content)[0])
         self._content = judges.features(content)[CONTENT_TAP]
-        self._style = {tap: statistics(feature) for tap, feature in judges.features(style).items()}
+        self._style = {tap: mean_and_deviation(feature) for tap, feature in judges.features(style).items()}
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Measures:
@@ -59,7 +59,7 @@ class Judge:
         features = self._judges.features(image)
         distance = 0.0
         for tap, (mean, deviation) in self._style.items():
-            own_mean, own_deviation = statistics(features[tap])
+            own_mean, own_deviation = mean_and_deviation(features[tap])
             distance += float((own_mean - mean).square().mean() + (own_deviation - deviation).square().mean())
         style, content = (float(part) for part in self.loss.parts(image))
         return {
@@ -70,9 +70,3 @@ class Judge:
             "origin_total": style + content,
             "style_share": style / self.photo_style,
         }
-
-
-def statistics(feature: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each channel of (1, C, H, W): arXiv:1703.06868, equations 5 to 7."""
-    variance, mean = torch.var_mean(feature, dim=(2, 3), correction=0)
-    return mean, (variance + EPSILON).sqrt()

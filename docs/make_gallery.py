@@ -22,6 +22,7 @@ from skimage import data
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.machine import processor  # noqa: E402
 from ml_models.contract import Style, StyleTransferRequest, StyleTransferResult, never  # noqa: E402
 from ml_models.images import encode_png, scaled_size  # noqa: E402
 from ml_models.nst_gatys.run_style_transfer import run_style_transfer  # noqa: E402
@@ -89,12 +90,6 @@ def main() -> None:
         rows.append(row)
     sheet(["photo", *styles], rows).save(PICTURES / "gallery.jpg", quality=85, optimize=True)
     (ROOT / "docs" / "gallery.md").write_text(page(arguments.size, list(styles), seconds), encoding="utf-8")
-
-
-def processor() -> str:
-    """Return the processor's name where the system tells it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "this machine")
 
 
 def page(size_px: int, styles: list[str], seconds: dict[tuple[str, str], float]) -> str:

@@ -108,17 +108,14 @@ async def another_style(
     queue: JobQueue,
     desk: Desk,
 ) -> None:
-    job = await queue.job(callback_data.job_id, person.user_id)
-    if job.order.algorithm not in ALGORITHMS:
-        await refuse(query, say("button.unknown"))
+    job = await _orderable(query, callback_data, person, say, queue)
+    if job is None:
         return
     await acknowledge(query)
-    # The message of the button stands for the photo: its number tells this draft from others.
-    message_id = query.message.message_id if query.message else 0
     before = Draft.from_data(await state.get_data())
     draft = Draft(
         job.order.algorithm,
-        Received(job.order.content, message_id),
+        Received(job.order.content, _message_id(query)),
         options=Options.of_order(job.order).lasting(),
         usual=before.usual,
     )
@@ -137,13 +134,12 @@ async def change_options(
     desk: Desk,
 ) -> None:
     """Open the options of that order: its pictures, weights and variant too, until it is painted or cancelled."""
-    job = await queue.job(callback_data.job_id, person.user_id)
-    if job.order.algorithm not in ALGORITHMS:
-        await refuse(query, say("button.unknown"))
+    job = await _orderable(query, callback_data, person, say, queue)
+    if job is None:
         return
     await acknowledge(query)
     before = Draft.from_data(await state.get_data())
-    draft = Draft.of_order(job.order, query.message.message_id if query.message else 0, before.usual)
+    draft = Draft.of_order(job.order, _message_id(query), before.usual)
     await desk.show_options(person, state, replace(draft, panel_id=before.panel_id))
 
 
@@ -157,13 +153,28 @@ async def again(
     update_id: int,
     origin: str,
 ) -> None:
-    job: Job = await queue.job(callback_data.job_id, person.user_id)
-    if job.order.algorithm not in ALGORITHMS:
-        await refuse(query, say("button.unknown"))
+    job = await _orderable(query, callback_data, person, say, queue)
+    if job is None:
         return
     await acknowledge(query, say("job.again_toast"))
     # Another seed, and the same one should Telegram send this press twice.
     await desk.take(person, replace(job.order, seed=another_variant(job.order.seed, update_id)), origin)
+
+
+async def _orderable(
+    query: CallbackQuery, callback_data: JobButton, person: Person, say: Say, queue: JobQueue
+) -> Job | None:
+    """Return the person's job of the button; None, and the press refused: its algorithm is there no more."""
+    job = await queue.job(callback_data.job_id, person.user_id)
+    if job.order.algorithm in ALGORITHMS:
+        return job
+    await refuse(query, say("button.unknown"))
+    return None
+
+
+def _message_id(query: CallbackQuery) -> int:
+    """Return the button's message, which stands for the photo of a draft made from a job: it tells it from others."""
+    return query.message.message_id if query.message else 0
 
 
 def swapped(order: Order) -> Order:

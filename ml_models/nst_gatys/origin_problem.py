@@ -15,7 +15,7 @@ from torch.nn.functional import mse_loss
 
 from ml_models.devices import half_precision
 from ml_models.encoders.vgg19 import TAPS, VGG19First11Layers
-from ml_models.losses import positions_first, second_moment
+from ml_models.losses import gram_matrix
 from ml_models.nst_gatys.build_style_transfer_model import Evaluation
 from ml_models.nst_gatys.optimizer import minimise
 
@@ -34,14 +34,14 @@ class OriginLoss:
     def __init__(self, vgg19: VGG19First11Layers, content: Tensor, style: Tensor) -> None:
         self.vgg19 = vgg19
         self.content = vgg19(content, [CONTENT_TAP])[CONTENT_TAP]
-        self.grams = {tap: _gram(feature) for tap, feature in vgg19(style, TAPS).items()}
+        self.grams = {tap: gram_matrix(feature) for tap, feature in vgg19(style, TAPS).items()}
 
     def __call__(self, image: Tensor) -> Evaluation:
         with torch.enable_grad():
             image = image.detach().requires_grad_(True)
             features = self.vgg19(image, TAPS)
             content = mse_loss(features[CONTENT_TAP].float(), self.content.float())
-            style = torch.stack([mse_loss(_gram(features[tap]), gram) for tap, gram in self.grams.items()]).sum()
+            style = torch.stack([mse_loss(gram_matrix(features[tap]), gram) for tap, gram in self.grams.items()]).sum()
             total = content + STYLE_WEIGHT * style
             (gradient,) = torch.autograd.grad(total, image)
         losses = {"content": content, "style": STYLE_WEIGHT * style, "total": total}
@@ -62,7 +62,6 @@ def solve(
         evaluations: at most.
         on_image: takes the number of evaluations so far and the best picture so far.
     """
-
     image, before = content, 0
     half = half_precision(content.device)
     rough = round(evaluations * ROUGH_SHARE) if half is not torch.float32 else 0
@@ -78,8 +77,3 @@ def solve(
         minimum = minimise(OriginLoss(fast, content, style), image, count, HISTORY, go_on, (0.0, 1.0))
         image, before = minimum.image, before + minimum.evaluations
     return image
-
-
-def _gram(feature: Tensor) -> Tensor:
-    flat = positions_first(feature)
-    return second_moment(flat) / flat.numel()

@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 
 from benchmarks.controls import chroma_distance, mean_frequency, rises
 from benchmarks.gatys import time_to_loss
-from benchmarks.judges import statistics
 from benchmarks.origin import LAYERS, OriginLoss, TorchvisionLayers, gram_matrix, paint
 from benchmarks.origin_512 import reference
 from benchmarks.pictures import at_longer_side, contact_sheet, to_picture, to_tensor
 from benchmarks.seams import difference_at, lines, seam_contrast
+from ml_models.losses import mean_and_deviation
 
 WIDTHS = {"conv1_1": (3, 8), "conv1_2": (8, 8), "conv2_1": (8, 16), "conv2_2": (16, 16), "conv3_1": (16, 32)}
 
@@ -81,7 +81,7 @@ def test_a_blow_up_is_compared_by_the_best_picture() -> None:
 
 
 def test_statistics_by_hand() -> None:
-    mean, deviation = statistics(torch.tensor([[[[1.0, 3.0]], [[2.0, 2.0]]]]))
+    mean, deviation = (part.flatten(1) for part in mean_and_deviation(torch.tensor([[[[1.0, 3.0]], [[2.0, 2.0]]]])))
     assert mean[0].tolist() == [2.0, 2.0]
     assert deviation[0].tolist() == pytest.approx([1.0, 0.0], abs=0.01)
 
