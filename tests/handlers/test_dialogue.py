@@ -271,7 +271,8 @@ async def test_full_queues_are_said_at_once_and_the_dialogue_stays(stage: Stage)
     stage.behave(Behaviour.PAINT)
     await people[2].wait_for(after(last, says("I keep the photo")))
     for user, message in [*((people[0], each) for each in accepted), *others]:
-        await user.press(message, "✖ Cancel")
+        # What one person asks for waits for nobody else's button.
+        await user.wait_for_answer(await user.press(message, "✖ Cancel"))
     await people[2].send_photo(picture())
     await people[2].wait_for(is_result)
 

@@ -93,10 +93,15 @@ class Bot:
         )
         await until((self.data / "ready").exists, 30.0)
 
+    def family(self) -> list[psutil.Process]:
+        """Return the processes that it started: the one that forks workers, and a worker a slot."""
+        assert self.process
+        return psutil.Process(self.process.pid).children(recursive=True)
+
     async def kill(self, number: int = signal.SIGKILL) -> None:
         """Send the signal to the bot alone, and see that its workers go with it."""
         assert self.process
-        family = psutil.Process(self.process.pid).children(recursive=True)
+        family = self.family()
         assert len(family) == 3
         self.process.send_signal(number)
         code = await asyncio.to_thread(self.process.wait, 20)
@@ -169,6 +174,8 @@ async def test_dying_and_hanging_workers_harm_no_neighbour(bot: Bot, new_job: Ne
     await bot.order(new_job, *jobs)
     await bot.start()
     await until(lambda: len(bot.chat()) == len(jobs), 40.0)
+    # The user hears of a failure before the worker that is killed for it has been replaced.
+    await until(lambda: len(bot.family()) == 3)
     await bot.kill(signal.SIGTERM)
     assert bot.chat() == [
         "1 hears 1 worker_lost",
