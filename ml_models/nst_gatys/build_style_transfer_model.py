@@ -60,7 +60,7 @@ class StyleTransferModel:
         self.tiles = tiles(content.shape[2], content.shape[3], settings.tile_px)
         continued = with_margin(content, MARGIN_PX)
         #: Of one tile after another.
-        self.contents = [extractor(tile.of(continued), tile)[1] for tile in self.tiles]
+        self.contents = [extractor(tile.of(continued), tile, style=False)[1] for tile in self.tiles]
         counts = {tap: sum(each[tap].numel() for each in self.contents) for tap in settings.content_layers}
         #: What a sum of squared differences is multiplied by: the layer's weight over its size and variance.
         self.content_scales = {
@@ -98,7 +98,7 @@ class StyleTransferModel:
         totals: Grams = {}
         with torch.no_grad():
             for tile in self.tiles:
-                _add(totals, self.extractor(tile.of(continued), tile)[0])
+                _add(totals, self.extractor(tile.of(continued), tile, content=False)[0])
         totals = {tap: total.requires_grad_(True) for tap, total in totals.items()}
         style = self._style_loss(totals, image)
         wanted = dict(zip(totals, torch.autograd.grad(self.style_weight * style, list(totals.values())), strict=True))
@@ -160,7 +160,7 @@ def style_grams(extractor: FeatureExtractor, style: Tensor, tile_px: int) -> Gra
     totals: Grams = {}
     continued = with_margin(style, MARGIN_PX)
     for tile in tiles(style.shape[2], style.shape[3], tile_px):
-        _add(totals, extractor(tile.of(continued), tile)[0])
+        _add(totals, extractor(tile.of(continued), tile, content=False)[0])
     return {tap: total / positions(tap, style) for tap, total in totals.items()}
 
 

@@ -52,20 +52,26 @@ class FeatureExtractor:
         """Return how many channels the teacher has at the tap."""
         return (OXFORD | TORCHVISION)[tap]
 
-    def __call__(self, image: Tensor, tile: Tile) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def __call__(
+        self, image: Tensor, tile: Tile, *, style: bool = True, content: bool = True
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Measure a tile, image (1, 3, h, w) with its neighbourhood.
+
+        Args:
+            style, content: what is asked for; the other comes back empty.
 
         Returns:
             {tap: (D, D) float32}: sums over the positions of the rectangle of the products of channels, divided by D;
                 they add up over tiles; and {tap: (N, D)}, the content features.
         """
         grams: dict[str, Tensor] = {}
-        if self.measured and self.vgg19 is not None:
+        if style and self.measured and self.vgg19 is not None:
             for tap, flat in _features(self.vgg19, image, tile, self.measured).items():
                 grams[tap] = second_moment(flat) / flat.shape[1]
-        wanted = [*dict.fromkeys(student_tap(tap) for tap in (*self.estimated, *self.content_taps))]
+        estimated, content_taps = self.estimated if style else (), self.content_taps if content else ()
+        wanted = [*dict.fromkeys(student_tap(tap) for tap in (*estimated, *content_taps))]
         features = _features(self.slim, image, tile, wanted)
-        for tap in self.estimated:
+        for tap in estimated:
             flat = features[student_tap(tap)]
             if tap in OXFORD:
                 moment = embedded_second_moment(flat, *self.slim.embedding(tap))
@@ -74,7 +80,7 @@ class FeatureExtractor:
                 moment = affine @ augmented_moment(flat) @ affine.T
             grams[tap] = moment / self.channels(tap)
         contents = {}
-        for tap in self.content_taps:
+        for tap in content_taps:
             weight, bias = self.slim.embedding(tap)
             contents[tap] = torch.addmm(bias, features[student_tap(tap)], weight.T).relu_()
         return grams, contents
