@@ -33,6 +33,7 @@ class FakeRunner:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.begun: list[int] = []
+        self.telling: list[int] = []
         self.told: list[int] = []
         self.cut: list[int] = []
         self.may_end = asyncio.Event()
@@ -59,6 +60,7 @@ class FakeRunner:
 
     async def finish(self, job: Job) -> None:
         current = await self.store.get(job.id)
+        self.telling.append(job.id)
         await self.may_tell.wait()
         if current.status is Status.PAINTED:
             await self.store.mark_delivered(job.id)
@@ -328,7 +330,7 @@ async def test_close_lets_a_message_that_is_being_sent_end(store: Store, runner:
     runner.may_end.set()
     await queue.start()
     job = (await queue.submit(new_job(1))).job
-    await in_state(store, job.id, Status.PAINTED)
+    await until(lambda: runner.telling == [job.id])
     asyncio.get_running_loop().call_later(0.2, runner.may_tell.set)
     await queue.close()
     assert (await store.get(job.id)).status is Status.DELIVERED
