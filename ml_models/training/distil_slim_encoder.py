@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from ml_models.encoders.slim import OXFORD, TEACHER_TAPS, TORCHVISION, SlimEncod
 from ml_models.encoders.teacher import OxfordVGG19
 from ml_models.encoders.vgg import MARGIN_PX, shrinkage, window
 from ml_models.encoders.vgg19 import VGG19First11Layers
+from ml_models.training.optimiser import Optimiser, average_into, rate_share
 from ml_models.training.pictures import CropSampler, find_pictures, load_picture
 
 BATCH_SIZE = 6
@@ -101,41 +101,12 @@ def evaluate(
     return {tap: round(1 - error / variance, 4) for tap, (error, variance) in totals.items()}
 
 
-class Optimiser:
-    """Muon for the convolutions, whose weights it sees as matrices, and Adam for embeddings and biases."""
-
-    def __init__(self, student: SlimEncoder, *, muon: bool) -> None:
-        kernels = [c.weight for name, c in student.convolutions.items() if name != "conv1_1"] if muon else []
-        self.kernels: list[Tensor] = kernels  # type: ignore[assignment]
-        chosen = {id(kernel) for kernel in self.kernels}
-        self.matrices = [nn.Parameter(kernel.data.view(len(kernel), -1)) for kernel in self.kernels]
-        others = [parameter for parameter in student.parameters() if id(parameter) not in chosen]
-        self.parts: list[tuple[torch.optim.Optimizer, float]] = [
-            (torch.optim.Adam(others, lr=ADAM_RATE, betas=(0.9, 0.99)), ADAM_RATE)
-        ]
-        if muon:
-            self.parts.append(
-                (
-                    torch.optim.Muon(self.matrices, lr=MUON_RATE, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-                    MUON_RATE,
-                )
-            )
-
-    def step(self, share: float) -> None:
-        """Step with this share of the full rates."""
-        for matrix, kernel in zip(self.matrices, self.kernels, strict=True):
-            matrix.grad = None if kernel.grad is None else kernel.grad.reshape(matrix.shape)
-        for part, rate in self.parts:
-            for group in part.param_groups:
-                group["lr"] = rate * share
-            part.step()
-
-    def state(self) -> list[dict[str, object]]:
-        return [part.state_dict() for part, _ in self.parts]
-
-    def load(self, state: list[dict[str, object]]) -> None:
-        for (part, _), one in zip(self.parts, state, strict=True):
-            part.load_state_dict(one)
+def optimiser_of(student: SlimEncoder, *, muon: bool) -> Optimiser:
+    """Return Muon for the convolutions but the first, and Adam for embeddings and biases."""
+    kernels = [c.weight for name, c in student.convolutions.items() if name != "conv1_1"] if muon else []
+    chosen = {id(kernel) for kernel in kernels}
+    others = [parameter for parameter in student.parameters() if id(parameter) not in chosen]
+    return Optimiser(kernels, others, muon_rate=MUON_RATE, adam_rate=ADAM_RATE)  # type: ignore[arg-type]
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -163,7 +134,7 @@ def train(arguments: argparse.Namespace) -> None:
     sampler = CropSampler(
         load(arguments.photos), load(arguments.paintings), load(arguments.passed_through), CROP_PX, arguments.seed
     )
-    optimiser = Optimiser(student, muon=arguments.muon)
+    optimiser = optimiser_of(student, muon=arguments.muon)
     scales, variances = measure_teachers(teachers, sampler.batch(24, 0.0))
     if arguments.initial:
         scales = dict(zip(TEACHER_TAPS, student.scales.tolist(), strict=True))
@@ -184,7 +155,7 @@ def train(arguments: argparse.Namespace) -> None:
     progress = tqdm(range(step, arguments.steps), initial=step, total=arguments.steps, unit="step")
     for step in progress:
         started = time.perf_counter()
-        share = min(1.0, (step + 1) / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / arguments.steps)))
+        share = rate_share(step, step / arguments.steps)
         crops = sampler.batch(BATCH_SIZE, DISTURBED_SHARE).contiguous(memory_format=torch.channels_last)
         targets = inner(teachers(crops.to(torch.bfloat16)))
         losses: dict[str, Tensor] = {}
@@ -200,10 +171,7 @@ def train(arguments: argparse.Namespace) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimiser.step(share)
-        decay = min(AVERAGE_DECAY, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for mean, value in zip(average.parameters(), student.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
+        average_into(average, student, step, AVERAGE_DECAY)
         seconds += time.perf_counter() - started
         if step % 20 == 0:
             row = {"step": step, "loss": float(loss)} | {
