@@ -8,6 +8,7 @@ from enum import StrEnum
 
 MIN_SIZE_PX = 64
 DEFAULT_SIZE_PX = 512
+#: Of most algorithms; the registry says which paint larger.
 MAX_SIZE_PX = 2048
 #: The sizes that people are offered; any other in between is allowed too.
 SIZES_PX = (512, 768, 1024, 2048)
@@ -38,14 +39,16 @@ class StyleTransferRequest:
     Attributes:
         content: the encoded photo.
         styles: the style pictures, as many as the registry says the algorithm takes.
-        size_px: longer side of the result, MIN_SIZE_PX..MAX_SIZE_PX; the photo's proportions are kept.
+        size_px: longer side of the result, MIN_SIZE_PX to the registry's max_size_px of the algorithm; the photo's
+            proportions are kept.
         strength: 0.0 (the photo) .. 1.0 (all the style that the algorithm gives).
         stroke_scale: size of the strokes against the algorithm's own, MIN_STROKE_SCALE..MAX_STROKE_SCALE; 2.0 gives
             strokes twice as large.
         keep_colours: take the lightness from the painting and the colours from the photo.
         seed: of everything random, any integer from 0; same request, same seed, same machine, same bytes (on the CPU).
         encoder: a name the algorithm knows, or None for its best installed one.
-        initial: an encoded picture of the photo's proportions to start from, such as an instant draft, or None.
+        initial: an encoded picture of the photo's proportions to start from, such as an instant draft, or None; only
+            painted algorithms start from one.
         device: one of DEVICES.
         max_megapixels: larger pictures are refused before they are decoded, in millions of pixels.
         memory_mb: what a run on the CPU may take in all; one that would need more is refused at once. None: no limit.

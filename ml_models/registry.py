@@ -7,7 +7,7 @@ from enum import StrEnum
 from importlib import import_module
 from typing import cast
 
-from ml_models.contract import RunStyleTransfer
+from ml_models.contract import MAX_SIZE_PX, RunStyleTransfer
 from ml_models.errors import InvalidRequestError
 
 
@@ -29,6 +29,8 @@ class Algorithm:
         kind: instant or painted.
         min_styles, max_styles: how many style pictures it takes; 0 and 0 where the style is built in.
         seconds_at_512: a first estimate of its time at 512 px on two cores, used until runs were measured here.
+        max_size_px: the longest longer side that it paints.
+        draft: key of the instant algorithm whose result it is shown as first and starts from, or None.
     """
 
     key: str
@@ -38,6 +40,8 @@ class Algorithm:
     min_styles: int
     max_styles: int
     seconds_at_512: float
+    max_size_px: int = MAX_SIZE_PX
+    draft: str | None = None
 
     def load(self) -> RunStyleTransfer:
         """Import and return the algorithm's run_style_transfer; this imports torch."""

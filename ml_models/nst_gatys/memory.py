@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from itertools import takewhile
-
 import torch
 
-from ml_models.contract import MIN_SIZE_PX, StyleTransferRequest
 from ml_models.devices import half_precision
 from ml_models.encoders.vgg import MARGIN_PX
-from ml_models.errors import NotEnoughMemoryError
 from ml_models.nst_gatys.settings import SETTINGS
 from ml_models.nst_gatys.tiles import HALO_PX, tiles
 
@@ -54,31 +49,3 @@ def _tile_pixels(width_px: int, height_px: int) -> int:
     if len(cut) == 1:
         return (width_px + 2 * MARGIN_PX) * (height_px + 2 * MARGIN_PX)
     return max((tile.width + 2 * HALO_PX) * (tile.height + 2 * HALO_PX) for tile in cut)
-
-
-def check_memory(request: StyleTransferRequest, size: tuple[int, int], encoder: str, device: torch.device) -> None:
-    """Raise NotEnoughMemoryError where the run would take more than request.memory_mb.
-
-    Its details carry largest_px, the longer side that would fit, where one does.
-    """
-
-    def needed(longer_px: int) -> int:
-        scale = longer_px / max(size)
-        width_px, height_px = (math.ceil(side * scale) for side in size)
-        style_px = math.ceil(longer_px * request.stroke_scale)
-        return predicted_mb(width_px, height_px, encoder, style_px, device, len(request.styles))
-
-    limit_mb = request.memory_mb
-    if limit_mb is None or device.type != "cpu" or needed(max(size)) <= limit_mb:
-        return
-    # Pictures in tiles need less than one that just is a tile, so what is named is below every size that does not fit.
-    fits = list(takewhile(lambda px: needed(px) <= limit_mb, range(MIN_SIZE_PX, max(size), 64)))
-    largest = {"largest_px": fits[-1]} if fits else {}
-    advice = f"ask for at most {fits[-1]} px" if fits else "give it more memory"
-    raise NotEnoughMemoryError(
-        f"{request.size_px} px would take {needed(max(size))} MB, {limit_mb} MB are allowed: {advice}",
-        needed_mb=needed(max(size)),
-        limit_mb=limit_mb,
-        size_px=request.size_px,
-        **largest,
-    )

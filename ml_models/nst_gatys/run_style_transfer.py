@@ -11,10 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 from ml_models.contract import (
-    MAX_SIZE_PX,
-    MAX_STROKE_SCALE,
-    MIN_SIZE_PX,
-    MIN_STROKE_SCALE,
     OnProgress,
     Progress,
     ShouldStop,
@@ -25,14 +21,15 @@ from ml_models.contract import (
 )
 from ml_models.devices import choose_device, half_precision
 from ml_models.encoders import choose_encoder, load_slim, load_vgg19
-from ml_models.errors import InvalidRequestError
+from ml_models.image_preparation import grey, grey_like, in_colours_of, to_image
 from ml_models.images import MIN_SIDE_PX, encode_png, encode_preview, read_picture, scaled_size
+from ml_models.memory import check_memory
 from ml_models.nst_gatys.custom_layers import FeatureExtractor
-from ml_models.nst_gatys.image_preparation import at_size, grey, grey_like, to_image, with_colours_of
-from ml_models.nst_gatys.memory import check_memory
+from ml_models.nst_gatys.memory import predicted_mb
 from ml_models.nst_gatys.settings import SETTINGS, GatysSettings
 from ml_models.nst_gatys.train_loop import paint
 from ml_models.registry import ALGORITHMS
+from ml_models.requests import check_request
 
 PREVIEW_PAUSE_S = 2.5
 PREVIEW_PX = 384
@@ -50,14 +47,20 @@ def run_style_transfer(
         WeightsError: the encoder's file is missing or damaged.
     """
     started = time.perf_counter()
-    _check(request)
+    check_request(request, ALGORITHMS["nst_gatys"])
     name, device = choose_encoder(request.encoder), choose_device(request.device)
     on_progress(Progress(0.0, Stage.PREPARING))
     photo = read_picture(request.content, request.max_megapixels, fit_px=request.size_px)
     style_px = min(math.ceil(request.size_px * request.stroke_scale), SETTINGS.largest_style_px)
     styles = [read_picture(style.image, request.max_megapixels, fit_px=style_px) for style in request.styles]
     initial = request.initial and read_picture(request.initial, request.max_megapixels, fit_px=request.size_px)
-    check_memory(request, scaled_size(photo.width, photo.height, request.size_px, MIN_SIDE_PX), name, device)
+
+    def needed_mb(width_px: int, height_px: int) -> int:
+        longest_style_px = math.ceil(max(width_px, height_px) * request.stroke_scale)
+        return predicted_mb(width_px, height_px, name, longest_style_px, device, len(styles))
+
+    if device.type == "cpu":
+        check_memory(request, scaled_size(photo.width, photo.height, request.size_px, MIN_SIDE_PX), needed_mb)
     content = photo
     if request.keep_colours:
         content, styles = grey(photo), [grey_like(style, photo) for style in styles]
@@ -109,24 +112,4 @@ def load_extractor(encoder: str, settings: GatysSettings, device: torch.device) 
 def _coloured(image: Tensor, photo: Image.Image, request: StyleTransferRequest) -> Tensor:
     """Return the image on the CPU, with the photo's colours where they are to be kept."""
     image = image.detach().cpu()
-    if not request.keep_colours:
-        return image
-    size = (image.shape[3], image.shape[2])
-    return with_colours_of(image, at_size(photo.resize(size, Image.Resampling.LANCZOS), max(size)))
-
-
-def _check(request: StyleTransferRequest) -> None:
-    def within(field: str, value: float, low: float, high: float) -> None:
-        if not low <= value <= high:
-            raise InvalidRequestError(f"{field}={value} is not allowed: give {low} to {high}", field=field)
-
-    within("size_px", request.size_px, MIN_SIZE_PX, MAX_SIZE_PX)
-    within("strength", request.strength, 0.0, 1.0)
-    within("stroke_scale", request.stroke_scale, MIN_STROKE_SCALE, MAX_STROKE_SCALE)
-    algorithm = ALGORITHMS["nst_gatys"]
-    within("styles", len(request.styles), algorithm.min_styles, algorithm.max_styles)
-    for style in request.styles:
-        if not 0 < style.weight < math.inf:
-            raise InvalidRequestError(
-                f"a style's weight of {style.weight} is not allowed: give more than 0", field="styles"
-            )
+    return in_colours_of(image, photo) if request.keep_colours else image

@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ml_models.image_preparation import at_size
 from ml_models.images import MIN_SIDE_PX, scaled_size
 from ml_models.nst_gatys.build_style_transfer_model import build_style_transfer_model
 from ml_models.nst_gatys.custom_layers import FeatureExtractor
-from ml_models.nst_gatys.image_preparation import at_size
 from ml_models.nst_gatys.optimizer import minimise
 from ml_models.nst_gatys.settings import GatysSettings
 

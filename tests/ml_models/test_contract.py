@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from ml_models.contract import Progress, Stage, Style, StyleTransferRequest, StyleTransferResult
+from ml_models.contract import MAX_SIZE_PX, Progress, Stage, Style, StyleTransferRequest, StyleTransferResult
 from ml_models.errors import (
     ERRORS,
     InvalidRequestError,
@@ -178,6 +178,9 @@ def test_a_run_that_is_asked_to_stop_gives_what_it_has(algorithm: Algorithm) -> 
 
 
 def test_a_painting_can_start_from_a_picture(algorithm: Algorithm) -> None:
+    if algorithm.kind is Kind.INSTANT:
+        assert isinstance(refusal(algorithm, initial=style()), InvalidRequestError)
+        return
     started = run(algorithm, initial=style())
     assert (started.width_px, started.height_px) == (64, 43)
     assert isinstance(refusal(algorithm, initial=b"no picture"), UnreadablePictureError)
@@ -200,7 +203,7 @@ def test_as_many_styles_as_the_registry_says_and_their_weights_count(algorithm: 
     "changes",
     [
         {"size_px": 63},
-        {"size_px": 2049},
+        {"size_px": None},
         {"strength": -0.1},
         {"strength": float("nan")},
         {"stroke_scale": 0.2},
@@ -212,6 +215,8 @@ def test_as_many_styles_as_the_registry_says_and_their_weights_count(algorithm: 
     ],
 )
 def test_a_field_out_of_its_range_is_refused_by_name(algorithm: Algorithm, changes: dict[str, object]) -> None:
+    if changes == {"size_px": None}:
+        changes = {"size_px": algorithm.max_size_px + 1}
     error = refusal(algorithm, **changes)
     assert isinstance(error, InvalidRequestError)
     assert error.details["field"] == next(iter(changes))
@@ -233,15 +238,15 @@ def test_pictures_that_cannot_be_used_are_refused(algorithm: Algorithm) -> None:
 
 
 def test_a_run_that_would_not_fit_is_refused_before_it_starts(algorithm: Algorithm) -> None:
-    error = refusal(algorithm, size_px=2048, memory_mb=500)
+    error = refusal(algorithm, size_px=algorithm.max_size_px, memory_mb=500)
     assert isinstance(error, NotEnoughMemoryError)
     assert error.details["limit_mb"] == 500
-    assert error.details["size_px"] == 2048
+    assert error.details["size_px"] == algorithm.max_size_px
     assert isinstance(error.details["needed_mb"], int)
     assert error.details["needed_mb"] > 500
     fits = error.details.get("largest_px")
     if isinstance(fits, int):
-        assert 64 <= fits < 2048
+        assert 64 <= fits < algorithm.max_size_px
     run(algorithm, memory_mb=1500)
 
 
@@ -256,6 +261,11 @@ def test_the_registry_is_in_order() -> None:
         assert len(key) <= 16
         assert 0 <= entry.min_styles <= entry.max_styles
         assert entry.seconds_at_512 > 0
+        assert entry.max_size_px >= MAX_SIZE_PX
+        if entry.draft:
+            drafter = ALGORITHMS[entry.draft]
+            assert (entry.kind, drafter.kind) == (Kind.PAINTED, Kind.INSTANT)
+            assert (drafter.min_styles, drafter.max_styles) == (entry.min_styles, entry.max_styles)
     assert DEFAULT_ALGORITHM in ALGORITHMS
     with pytest.raises(InvalidRequestError, match="nst_gatys"):
         get_algorithm("unknown")

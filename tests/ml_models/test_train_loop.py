@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ml_models.nst_gatys.image_preparation import at_size, grey_like, to_image, to_tensor, with_colours_of
+from ml_models.image_preparation import at_size, grey_like, to_image, to_tensor, with_colours_of
 from ml_models.nst_gatys.run_style_transfer import load_extractor
 from ml_models.nst_gatys.settings import SETTINGS
 from ml_models.nst_gatys.train_loop import paint, stage_sizes

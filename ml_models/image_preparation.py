@@ -60,3 +60,9 @@ def with_colours_of(painted: Tensor, photo: Tensor) -> Tensor:
     lightness = torch.einsum("j,bjhw->bhw", forward[0], painted.clamp(0, 1))
     yiq = torch.cat([lightness.unsqueeze(1), yiq[:, 1:]], dim=1)
     return torch.einsum("ij,bjhw->bihw", torch.linalg.inv(forward), yiq)
+
+
+def in_colours_of(painted: Tensor, photo: Image.Image) -> Tensor:
+    """Return the lightness of the painting (1, 3, H, W) with the colours of the photo, resampled to its size."""
+    size = (painted.shape[3], painted.shape[2])
+    return with_colours_of(painted, to_tensor(photo.resize(size, Image.Resampling.LANCZOS)))
