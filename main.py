@@ -34,6 +34,11 @@ from reporting.logs import set_up_logging
 BAD_INPUT = 2
 INTERRUPTED = 130
 SANDBOX_PORT = 8090
+SIZES = f"{MIN_SIZE_PX} to {MAX_SIZE_PX}" + "".join(
+    f" ({algorithm.key}: {algorithm.max_size_px})"
+    for algorithm in ALGORITHMS.values()
+    if algorithm.max_size_px > MAX_SIZE_PX
+)
 STROKES = f"{', '.join(STROKE_SCALES)}, or a number from {MIN_STROKE_SCALE:g} to {MAX_STROKE_SCALE:g}"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -74,12 +79,12 @@ def sandbox(
 @app.command()
 def stylize(
     content: Annotated[Path, typer.Argument(help="the photo to paint")],
-    styles: Annotated[list[Path], typer.Argument(help="the pictures whose style it takes")],
     output: Annotated[Path, typer.Option("--output", "-o", help="the painting: .png or .jpg")],
+    styles: Annotated[
+        list[Path] | None, typer.Argument(help="the pictures whose style it takes, none for some algorithms")
+    ] = None,
     algorithm: Annotated[str, typer.Option(help=", ".join(ALGORITHMS))] = DEFAULT_ALGORITHM,
-    size: Annotated[
-        int, typer.Option(help=f"longer side of the painting in pixels, {MIN_SIZE_PX} to {MAX_SIZE_PX}")
-    ] = DEFAULT_SIZE_PX,
+    size: Annotated[int, typer.Option(help=f"longer side of the painting in pixels, {SIZES}")] = DEFAULT_SIZE_PX,
     strength: Annotated[float, typer.Option(help="of the style, 0 (the photo) to 100")] = 100,
     stroke: Annotated[str, typer.Option(help=f"{STROKES}: 2 gives strokes twice as large")] = "normal",
     keep_colours: Annotated[bool, typer.Option("--keep-colours", help="paint in the colours of the photo")] = False,
@@ -87,7 +92,10 @@ def stylize(
         str | None, typer.Option(help="shares of the styles in their order, above 0, such as 70/30; equal if not given")
     ] = None,
     seed: Annotated[int, typer.Option(help="0 or more; same seed, same picture")] = 0,
-    encoder: Annotated[str | None, typer.Option(help="vgg19 or slim; the best one installed if not given")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="vgg19, slim, ...: a network that the algorithm knows; its best one if not given"),
+    ] = None,
     device: Annotated[str | None, typer.Option(help=f"{', '.join(DEVICES)}; DEVICE if not given")] = None,
     initial: Annotated[Path | None, typer.Option(help="a picture of the photo's shape to start from")] = None,
 ) -> None:
@@ -98,7 +106,7 @@ def stylize(
         settings = load_settings()
         result = stylize_files(
             content,
-            styles,
+            styles or [],
             output,
             algorithm_key=algorithm,
             options=Options(

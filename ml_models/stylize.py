@@ -102,7 +102,7 @@ def stylize_files(
         raise InvalidRequestError(f"the folder {output.parent} does not exist: make it, or name another")
     algorithm = get_algorithm(algorithm_key)
     if not algorithm.min_styles <= len(styles) <= algorithm.max_styles:
-        allowed = f"{algorithm.min_styles} to {algorithm.max_styles}"
+        allowed = f"{algorithm.min_styles} to {algorithm.max_styles}" if algorithm.max_styles else "none"
         raise InvalidRequestError(f"{len(styles)} styles are not allowed: {algorithm.title} takes {allowed}")
     request = request_of(content, styles, options)
     run_style_transfer = algorithm.load()
