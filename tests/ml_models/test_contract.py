@@ -113,18 +113,21 @@ def test_progress_rises_to_one_and_previews_are_small_jpegs(
 
 
 DIGEST_IN_ANOTHER_PROCESS = """
-import hashlib, sys
+import hashlib, resource, sys
 import torch
 from ml_models.registry import get_algorithm
-from tests.ml_models.test_contract import request_for, run
+from tests.ml_models.test_contract import PROCESS_MB, request_for, run
 torch.set_num_threads(int(sys.argv[2]))
 algorithm = get_algorithm(sys.argv[1])
-print(hashlib.sha256(run(algorithm, seed=3).image).hexdigest())
+print(hashlib.sha256(run(algorithm, seed=3, memory_mb=PROCESS_MB).image).hexdigest())
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
+#: What a small picture must be painted within, everything loaded, in megabytes (2**20 bytes).
+PROCESS_MB = 1000
 
 
-def test_the_same_request_gives_the_same_bytes_in_another_process(algorithm: Algorithm) -> None:
-    digests = {
+def test_the_same_request_gives_the_same_bytes_in_another_process_and_keeps_to_its_memory(algorithm: Algorithm) -> None:
+    printed = [
         subprocess.run(
             [sys.executable, "-c", DIGEST_IN_ANOTHER_PROCESS, algorithm.key, "2"],
             cwd=ROOT,
@@ -133,11 +136,13 @@ def test_the_same_request_gives_the_same_bytes_in_another_process(algorithm: Alg
             timeout=100,
             env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
             text=True,
-        ).stdout.strip()
+        ).stdout.split()
         for _ in range(2)
-    }
-    assert len(digests) == 1
-    assert len(digests.pop()) == 64
+    ]
+    (digest, peak_mb), (other, _) = printed
+    assert digest == other
+    assert len(digest) == 64
+    assert int(peak_mb) < PROCESS_MB
 
 
 def test_another_seed_another_style_and_another_strength_give_other_pictures(algorithm: Algorithm) -> None:
