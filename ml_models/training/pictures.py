@@ -89,3 +89,44 @@ class CropSampler:
         for index in range(disturbed):
             crops[index] = self.disturb(crops[index], crops[(index + 1) % size])
         return torch.cat(crops)
+
+
+class ZoomedCrops:
+    """Draws single crops in 0..1, shape (1, 3, crop_px, crop_px), of one domain.
+
+    Args:
+        groups: pictures of several origins, uint8 (3, H, W), and
+        shares: how often each group is drawn.
+        zoom: smallest and largest side of what is cut out, as multiples of crop_px; it is resized to crop_px, and is
+            never larger than the picture.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Sequence[Tensor]],
+        shares: Sequence[float],
+        crop_px: int,
+        zoom: tuple[float, float],
+        generator: torch.Generator,
+    ) -> None:
+        self.groups = groups
+        self.shares = torch.tensor(shares, dtype=torch.float)
+        self.crop_px = crop_px
+        self.zoom = zoom
+        self.generator = generator
+
+    def __call__(self) -> Tensor:
+        group = self.groups[int(torch.multinomial(self.shares, 1, generator=self.generator))]
+        picture = group[self._below(len(group))]
+        low, high = self.zoom
+        zoom = low + (high - low) * float(torch.rand((), generator=self.generator))
+        side = min(*picture.shape[1:], round(self.crop_px * zoom))
+        top, left = self._below(picture.shape[1] - side + 1), self._below(picture.shape[2] - side + 1)
+        crop = picture[:, top : top + side, left : left + side].float().div(255).unsqueeze(0)
+        if side != self.crop_px:
+            size = (self.crop_px, self.crop_px)
+            crop = interpolate(crop, size=size, mode="bilinear", antialias=True, align_corners=False)
+        return crop.flip(3) if self._below(2) else crop
+
+    def _below(self, limit: int) -> int:
+        return int(torch.randint(limit, (), generator=self.generator))
