@@ -1,0 +1,198 @@
+"""Train UltraST: the five decoders and the encoder, through all five stages at once.
+
+    python -m ml_models.training.train_ultrast --encoder data/training/ultrast/encoder.safetensors \
+        --oxford vgg_normalised_relu4_1.safetensors --photos PHOTOS --paintings PAINTINGS --held-out PHOTOS/kodak \
+        --held-out PAINTINGS/styleid_sty --steps 3000 [--published ultrast_official]
+
+First the decoders learn to rebuild photos and paintings from the encoder's features (Wang et al. 2020,
+arXiv:2003.08436, section 3.2). Then, beyond the paper, the whole cascade of stages is trained on what it will meet:
+features of a photo transported to a painting's statistics, judged by the Oxford VGG19 at the very end. The encoder
+learns on, held by its distillation. Resumes from its checkpoint; writes the packaged file, a log and sample sheets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import mse_loss
+from tqdm import tqdm
+
+from ml_models.training.optimiser import average_into, rate_share
+from ml_models.training.pictures import CropSampler, find_pictures, load_picture
+from ml_models.training.train_ultrast_encoder import initialise
+from ml_models.training.ultrast_cascade import extended, inner, stylised
+from ml_models.training.ultrast_judge import Judge
+from ml_models.training.ultrast_networks import TrainedNetworks
+from ml_models.training.ultrast_samples import Samples
+from ml_models.ultrast.custom_layers import GREY, STAGES
+
+BATCH_SIZE = 2
+#: Large, for the covariance of relu5_1's 128 channels needs positions: 16 x 16 of them here.
+CROP_PX = 256
+#: Side of what is rebuilt in the first steps.
+REBUILT_PX = 160
+STYLE_WEIGHT, CONTENT_WEIGHT = 10.0, 1.0
+PIXEL_WEIGHT, FEATURE_WEIGHT = 10.0, 0.3
+DISTILLATION_WEIGHT = 0.3
+AVERAGE_DECAY = 0.998
+CHECKPOINT_STEPS = 100
+SHEET_STEPS = 200
+
+
+def rebuilding_loss(networks: TrainedNetworks, images: Tensor) -> Tensor:
+    """Return what the decoders lose of images (B, 3, H, W) around 0: pixels, and the features of what they rebuilt."""
+    with torch.no_grad():
+        features = networks.student.encoder(extended(images), STAGES)
+    total = torch.zeros(())
+    for stage, feature in features.items():
+        rebuilt = networks.decoder(stage)(feature)
+        again = networks.student.encoder(rebuilt, [stage])[stage]
+        lost = mse_loss(again.float(), feature.float()) / feature.float().var()
+        total = total + PIXEL_WEIGHT * mse_loss(inner(0, rebuilt).float(), images) + FEATURE_WEIGHT * lost
+    return total
+
+
+def cascade_losses(networks: TrainedNetworks, judge: Judge, photos: Tensor, paintings: Tensor) -> dict[str, Tensor]:
+    """Return the weighted losses of painting the photos, both (B, 3, H, W) in 0..1."""
+    targets = judge.targets(photos, paintings)
+    features: dict[int, Tensor] = {}
+    with torch.autocast("cpu", torch.bfloat16):
+        made = stylised(
+            networks.encoder,
+            networks.decoder,
+            photos - GREY,
+            paintings - GREY,
+            on_first=features.update,
+        )
+        # One decoder a step stays able to rebuild, which is what lesser strengths mix in.
+        stage = STAGES[int(torch.randint(len(STAGES), ()))]
+        rebuilt = inner(0, networks.decoder(stage)(features[stage].detach()))
+        known = torch.zeros(())
+        for stage_known in (2, 3, 4):
+            target = targets.photo[f"relu{stage_known}_1"]
+            estimate = networks.student.embed(stage_known, inner(stage_known, features[stage_known]))
+            scale = target.float().square().mean()
+            known = (
+                known + mse_loss(estimate.float() * networks.student.scales[stage_known - 1], target.float()) / scale
+            )
+    style, content = judge.losses(made[1].float() + GREY, targets)
+    return {
+        "style": STYLE_WEIGHT * style,
+        "content": CONTENT_WEIGHT * content,
+        "pixel": PIXEL_WEIGHT * mse_loss(rebuilt.float(), photos - GREY),
+        "distillation": DISTILLATION_WEIGHT * known,
+    }
+
+
+def train(arguments: argparse.Namespace) -> None:
+    torch.manual_seed(arguments.seed)
+    torch.set_num_threads(arguments.threads)
+    networks, average = TrainedNetworks(), TrainedNetworks()
+    initialise(networks)
+    networks.student.load_state_dict(load_file(arguments.encoder))
+    average.load_state_dict(networks.state_dict())
+    judge = Judge(arguments.oxford)
+    samples = Samples(arguments.held_out, judge, arguments.published)
+    excluded = tuple(folder.name for folder in arguments.held_out)
+
+    def load(folders: list[Path]) -> list[Tensor]:
+        paths = find_pictures(folders, excluded)[:: arguments.stride]
+        return [load_picture(path, arguments.short_side) for path in tqdm(paths, desc="reading", unit="picture")]
+
+    photos = CropSampler(load(arguments.photos), [], [], arguments.crop, arguments.seed)
+    paintings = CropSampler([], load(arguments.paintings), [], arguments.crop, arguments.seed + 1)
+    optimisers = networks.optimisers()
+    step, seconds = 0, 0.0
+    if arguments.checkpoint.exists():
+        state = torch.load(arguments.checkpoint, weights_only=True)
+        networks.load_state_dict(state["networks"])
+        average.load_state_dict(state["average"])
+        for optimiser, one in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load(one)
+        for sampler, one in zip((photos, paintings), state["generators"], strict=True):
+            sampler.generator.set_state(one)
+        torch.set_rng_state(state["random"])
+        step, seconds = state["step"], state["seconds"]
+    log = arguments.checkpoint.with_suffix(".log.jsonl").open("a")
+    progress = tqdm(range(step, arguments.steps), initial=step, total=arguments.steps, unit="step")
+    for step in progress:
+        started = time.perf_counter()
+        done = max(step / arguments.steps, seconds / arguments.seconds)
+        last = done >= 1 or step + 1 == arguments.steps
+        batches = [each.batch(BATCH_SIZE, 0.0) for each in (photos, paintings)]
+        contents, styles = (each.contiguous(memory_format=torch.channels_last) for each in batches)
+        rebuilding = step < arguments.rebuilding_steps
+        if rebuilding:
+            with torch.autocast("cpu", torch.bfloat16):
+                cut = torch.cat([contents, styles])[:, :, :REBUILT_PX, :REBUILT_PX] - GREY
+                cut = cut.contiguous(memory_format=torch.channels_last)
+                losses = {"rebuilding": rebuilding_loss(networks, cut)}
+        else:
+            losses = cascade_losses(networks, judge, contents, styles)
+        loss = torch.stack(list(losses.values())).sum()
+        networks.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        share = rate_share(step, done)
+        for part, optimiser in zip((networks.student, networks.decoders), optimisers, strict=True):
+            if part is networks.student and rebuilding:
+                continue
+            torch.nn.utils.clip_grad_norm_(part.parameters(), 1.0)
+            optimiser.step(share)
+        average_into(average, networks, step, AVERAGE_DECAY)
+        seconds += time.perf_counter() - started
+        if step % 10 == 0:
+            row = {name: round(float(value.detach()), 4) for name, value in losses.items()}
+            log.write(json.dumps({"step": step, "seconds": round(seconds)} | row) + "\n")
+            log.flush()
+            progress.set_postfix(loss=f"{float(loss.detach()):.3f}")
+        if (step + 1) % CHECKPOINT_STEPS == 0 or last:
+            state = {"networks": networks.state_dict(), "average": average.state_dict(), "step": step + 1}
+            state |= {"optimisers": [each.state() for each in optimisers], "seconds": seconds}
+            state |= {"generators": [each.generator.get_state() for each in (photos, paintings)]}
+            torch.save(state | {"random": torch.get_rng_state()}, arguments.checkpoint)
+            metadata = {"steps": str(step + 1), "seconds": str(round(seconds))}
+            save_file(average.packaged(), arguments.output, metadata)
+        if (step + 1) % SHEET_STEPS == 0 or last:
+            sheet = arguments.checkpoint.with_name(f"sheet_{step + 1:05d}.png")
+            log.write(json.dumps({"step": step + 1, "held_out": samples.measure(average, sheet)}) + "\n")
+            log.flush()
+        if last:
+            break
+    log.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", type=Path, required=True, help="what train_ultrast_encoder made")
+    parser.add_argument("--oxford", type=Path, required=True, help="vgg_normalised up to relu4_1")
+    parser.add_argument("--published", type=Path, help="folder of the published networks, for the sheets")
+    parser.add_argument("--photos", type=Path, action="append", required=True)
+    parser.add_argument("--paintings", type=Path, action="append", required=True)
+    parser.add_argument(
+        "--held-out", type=Path, action="append", default=[], help="photos, then paintings, that are not trained on"
+    )
+    parser.add_argument("--short-side", type=int, default=384, help="pixels of the pictures' shorter side")
+    parser.add_argument("--crop", type=int, default=CROP_PX, help="pixels, a multiple of 16")
+    parser.add_argument("--stride", type=int, default=1, help="take every n-th picture, for a trial")
+    parser.add_argument("--rebuilding-steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="of training, at most: the schedule is over then"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--checkpoint", type=Path, default=Path("data/training/ultrast/cascade.pt"))
+    parser.add_argument("--output", type=Path, default=Path("data/training/ultrast/ultrast.safetensors"))
+    arguments = parser.parse_args()
+    arguments.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    train(arguments)
+
+
+if __name__ == "__main__":
+    main()
