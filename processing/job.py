@@ -54,8 +54,27 @@ class WeightedStyle:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """The painting that an instant draft goes before, as far as it differs from the draft.
+
+    Attributes:
+        algorithm: key of the mode that its user is in.
+        size_px: longer side of the painting.
+    """
+
+    algorithm: str
+    size_px: int
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """What a user asked for; the fields are those of ml_models.contract.StyleTransferRequest."""
+    """What a user asked for; the fields are those of ml_models.contract.StyleTransferRequest, and two more.
+
+    Attributes:
+        start: key of the instant algorithm whose result of the same pictures the run starts from, or None. Nothing is
+            kept for it: the run makes it anew.
+        draft_of: of an instant draft: the painting that it goes before; None of anything else.
+    """
 
     algorithm: str
     content: Picture
@@ -65,6 +84,8 @@ class Order:
     stroke_scale: float = 1.0
     keep_colours: bool = False
     seed: int = 0
+    start: str | None = None
+    draft_of: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)

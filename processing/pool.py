@@ -71,6 +71,7 @@ class _Worker:
     async def paint(
         self,
         algorithm: Algorithm,
+        start: Algorithm | None,
         request: StyleTransferRequest,
         memory_mb: int,
         on_progress: OnProgress,
@@ -85,7 +86,7 @@ class _Worker:
         if not self.alive:
             self.fail(WorkerLostError("the worker died before it began"))
         with suppress(OSError):  # it died: listen() knows it as well and fails the run
-            self._writer.write(pack(Paint(self._run, algorithm, request, memory_mb)))
+            self._writer.write(pack(Paint(self._run, algorithm, start, request, memory_mb)))
             await self._writer.drain()
         asking = asyncio.create_task(self._ask_to_stop(stop))
         try:
@@ -155,18 +156,24 @@ class Pool:
     """As many workers as slots, kept warm.
 
     Args:
-        size: slots.
+        size: slots that share the processors among them.
         memory_mb: resident memory that one worker may hold, in megabytes.
+        spare: slots beside them, whose runs are so short that no processor is set aside for them.
     """
 
-    def __init__(self, size: int, *, memory_mb: int) -> None:
-        self._size = size
+    def __init__(self, size: int, *, memory_mb: int, spare: int = 0) -> None:
+        self._slots = size + spare
         self._memory_mb = memory_mb
         self._spawner = Spawner(threads=max(1, _cores() // size))
         self._workers: set[_Worker] = set()
         self._waiting: asyncio.Queue[_Worker | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    @property
+    def slots(self) -> int:
+        """How many workers there are to be."""
+        return self._slots
 
     @property
     def free(self) -> int:
@@ -179,7 +186,7 @@ class Pool:
     async def start(self) -> None:
         """Start all workers, torch imported; raise OSError where that fails."""
         try:
-            for _ in range(self._size):
+            for _ in range(self._slots):
                 await self._add_worker()
         except BaseException:
             await self.close()
@@ -205,11 +212,13 @@ class Pool:
         on_progress: OnProgress,
         timeout_s: float,
         stop: asyncio.Event | None = None,
+        start: Algorithm | None = None,
     ) -> Painted:
         """Paint in the next free worker. Cancelling kills the worker.
 
         Args:
             stop: once it is set, the run is asked to end with the picture so far. One that does not hear it goes on.
+            start: the instant algorithm whose result the run starts from.
 
         Raises:
             StyleTransferError: of the algorithm; anything unexpected in it becomes one, with its traceback as a note.
@@ -221,7 +230,8 @@ class Pool:
         watch = asyncio.create_task(self._watch_memory(worker, request.size_px))
         try:
             async with asyncio.timeout(timeout_s):
-                return await worker.paint(algorithm, request, self._memory_mb, on_progress, stop or asyncio.Event())
+                asked = stop or asyncio.Event()
+                return await worker.paint(algorithm, start, request, self._memory_mb, on_progress, asked)
         except TimeoutError:
             raise JobTimeoutError(f"the run was stopped after {timeout_s:g} s", limit_s=timeout_s) from None
         finally:

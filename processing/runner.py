@@ -84,6 +84,7 @@ class Painter(Protocol):
         on_progress: OnProgress,
         timeout_s: float,
         stop: asyncio.Event,
+        start: Algorithm | None,
     ) -> Painted: ...
 
 
@@ -197,6 +198,7 @@ class Runner:
 
     async def _paint(self, job: Job) -> Painted:
         algorithm = get_algorithm(job.order.algorithm)
+        start = get_algorithm(job.order.start) if job.order.start else None
         request = await self._request(job)
         while True:
             attempt = self._attempts[job.id] = _Attempt()
@@ -206,7 +208,7 @@ class Runner:
                 self._delivery.show(job, progress)
 
             try:
-                return await self._pool.run(algorithm, request, show, self._timeout_s, attempt.stop)
+                return await self._pool.run(algorithm, request, show, self._timeout_s, attempt.stop, start)
             except WorkerLostError as error:
                 current = await self._persist(lambda: self._store.count_worker_loss(job.id))
                 log.warning("a worker was lost", losses=current.worker_losses, error=str(error))

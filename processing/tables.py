@@ -24,7 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-from processing.job import Failure, Job, NewJob, Order, Outcome, Picture, Status, WeightedStyle
+from processing.job import Failure, Job, NewJob, Order, Outcome, Picture, Status, Wanted, WeightedStyle
 
 
 class Instant(TypeDecorator[datetime]):
@@ -145,4 +145,6 @@ def _order_of(stored: Mapping[str, Any]) -> Order:
     values["styles"] = tuple(
         WeightedStyle(Picture(**style["picture"]), float(style["weight"])) for style in stored["styles"]
     )
+    if wanted := values.get("draft_of"):
+        values["draft_of"] = Wanted(**wanted)
     return Order(**values)

@@ -29,11 +29,13 @@ class Paint:
 
     Attributes:
         run: its number, higher than those of the worker's earlier runs.
+        start: the instant algorithm whose result the run starts from, or None.
         memory_mb: what the worker may hold, in megabytes.
     """
 
     run: int
     algorithm: Algorithm
+    start: Algorithm | None
     request: StyleTransferRequest
     memory_mb: int
 

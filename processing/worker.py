@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ml_models.contract import Progress, StyleTransferResult
 from ml_models.errors import NotEnoughMemoryError, StyleTransferError
+from processing.painting import paint as run
 from processing.wire import Message, Paint, Stop, pack, receive
 
 NICENESS = 10
@@ -124,7 +125,7 @@ def _perform(connection: socket.socket, paint: Paint, wishes: _Wishes) -> Messag
     request, reporter = paint.request, _Reporter(connection)
     try:
         _seed(request.seed)
-        result = paint.algorithm.load()(request, reporter, partial(wishes.stop_asked, paint.run))
+        result = run(paint.algorithm, paint.start, request, reporter, partial(wishes.stop_asked, paint.run))
         reporter.flush()
         return _painted(result)
     except StyleTransferError as error:

@@ -1,9 +1,10 @@
-"""A toy algorithm for tests: quick, free of torch, and able to do everything that must not harm the bot.
+"""Toy algorithms for tests: quick, free of torch, and able to do everything that must not harm the bot.
 
 What it does is chosen by the request's seed, which is a member of Behaviour; any other seed paints. Where the seed is
 not the test's to choose, the environment variable TOY_BEHAVIOUR names a file, read at every run, that holds a member's
 name; the variable must be set before the pool starts. DIE_ONCE keeps its mark in a file beside that one, or beside the
 path that TOY_MARK names. Beside that file each run leaves what it was asked for, which last_request() reads.
+The instant toys have a file and a request of their own, named behind that of the painted ones with QUICK_SUFFIX.
 
     from tests.toy_algorithm import TOY, Behaviour
     ALGORITHMS["toy"] = TOY                     # with monkeypatch.setitem
@@ -12,6 +13,7 @@ path that TOY_MARK names. Beside that file each run leaves what it was asked for
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -32,11 +34,18 @@ from ml_models.registry import Algorithm, Kind
 BEHAVIOUR_FILE = "TOY_BEHAVIOUR"
 MARK_FILE = "TOY_MARK"
 ASKED = ("size_px", "strength", "stroke_scale", "keep_colours", "seed")
+QUICK_SUFFIX = ".quick"
 SLOW_STEPS = 20
 SLOW_STEP_S = 0.06
 FLOOD = 20_000
 
 TOY = Algorithm("toy", "Toy", "tests.toy_algorithm:run_style_transfer", Kind.PAINTED, 1, 4, 1.0)
+QUICK = Algorithm("quick", "Quick", "tests.toy_algorithm:run_quick", Kind.INSTANT, 1, 4, 0.1, max_size_px=10_240)
+BUILT_IN = Algorithm("built_in", "Built-in", "tests.toy_algorithm:run_quick", Kind.INSTANT, 0, 0, 0.1)
+DRAFTED = Algorithm(
+    "drafted", "Drafted", "tests.toy_algorithm:run_style_transfer", Kind.PAINTED, 1, 4, 1.0, draft=QUICK.key
+)
+TOYS = (TOY, QUICK, BUILT_IN, DRAFTED)
 
 
 class Behaviour(IntEnum):
@@ -70,34 +79,55 @@ kept: list[bytearray] = []
 def run_style_transfer(
     request: StyleTransferRequest, on_progress: OnProgress, should_stop: ShouldStop = never
 ) -> StyleTransferResult:
+    return _run(request, on_progress, should_stop, "")
+
+
+def run_quick(
+    request: StyleTransferRequest, on_progress: OnProgress, should_stop: ShouldStop = never
+) -> StyleTransferResult:
+    return _run(request, on_progress, should_stop, QUICK_SUFFIX)
+
+
+def _run(
+    request: StyleTransferRequest, on_progress: OnProgress, should_stop: ShouldStop, suffix: str
+) -> StyleTransferResult:
     began = time.perf_counter()
-    report(request)
-    share = behave(behaviour_of(request), on_progress, should_stop)
+    report(request, suffix)
+    share = behave(behaviour_of(request, suffix), on_progress, should_stop)
     on_progress(Progress(1.0, Stage.FINISHING))
-    with Image.open(io.BytesIO(request.content)) as photo, Image.open(io.BytesIO(request.styles[0].image)) as style:
+    with Image.open(io.BytesIO(request.initial or request.content)) as photo:
         scale = request.size_px / max(photo.size)
         size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
-        colour = Image.new("RGB", size, style.convert("RGB").resize((1, 1)).getpixel((0, 0)))
+        colour = Image.new("RGB", size, colour_of(request))
         picture = Image.blend(photo.convert("RGB").resize(size), colour, 0.5 * request.strength * share)
     seconds = time.perf_counter() - began
     return StyleTransferResult(encoded(picture, "PNG"), *size, seconds, "toy", {"total": 0.0}, stopped=share < 1)
 
 
-def report(request: StyleTransferRequest) -> None:
+def colour_of(request: StyleTransferRequest) -> tuple[int, int, int]:
+    """Return the mean colour of the first style; without styles one that is built in."""
+    if not request.styles:
+        return (40, 160, 90)
+    with Image.open(io.BytesIO(request.styles[0].image)) as style:
+        return style.convert("RGB").resize((1, 1)).getpixel((0, 0))  # type: ignore[return-value]
+
+
+def report(request: StyleTransferRequest, suffix: str) -> None:
     if name := os.environ.get(BEHAVIOUR_FILE):
         asked = {name: getattr(request, name) for name in ASKED} | {"weights": [each.weight for each in request.styles]}
-        Path(name + ".request").write_text(json.dumps(asked))
+        asked["initial"] = request.initial and hashlib.sha256(request.initial).hexdigest()
+        Path(name + suffix + ".request").write_text(json.dumps(asked))
 
 
-def last_request() -> dict[str, Any]:
-    """Return the fields ASKED of the request that a worker ran last, and the weights of its styles."""
-    asked: dict[str, Any] = json.loads(Path(os.environ[BEHAVIOUR_FILE] + ".request").read_text())
+def last_request(suffix: str = "") -> dict[str, Any]:
+    """Return of the request that a worker ran last: the fields ASKED, the styles' weights, the digest of its start."""
+    asked: dict[str, Any] = json.loads(Path(os.environ[BEHAVIOUR_FILE] + suffix + ".request").read_text())
     return asked
 
 
-def behaviour_of(request: StyleTransferRequest) -> Behaviour:
+def behaviour_of(request: StyleTransferRequest, suffix: str) -> Behaviour:
     if name := os.environ.get(BEHAVIOUR_FILE):
-        return Behaviour[Path(name).read_text().strip()]
+        return Behaviour[Path(name + suffix).read_text().strip()]
     return Behaviour(request.seed) if request.seed in Behaviour._value2member_map_ else Behaviour.PAINT
 
 

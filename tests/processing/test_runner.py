@@ -25,7 +25,7 @@ from processing.pool import OnProgress, Painted
 from processing.runner import ATTEMPTS_ALLOWED, Runner
 from processing.store import Store
 from tests.processing.conftest import NewJobs, until
-from tests.toy_algorithm import TOY
+from tests.toy_algorithm import QUICK, TOY
 
 PAINTED = Painted(StyleTransferResult(b"png", 128, 85, 1.5, "toy", {}), b"jpeg")
 
@@ -50,6 +50,7 @@ class FakePool:
     requests: list[StyleTransferRequest] = field(default_factory=list)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     stops: list[asyncio.Event] = field(default_factory=list)
+    starts: list[Algorithm | None] = field(default_factory=list)
     preview: bytes | None = None
 
     async def run(
@@ -59,9 +60,11 @@ class FakePool:
         on_progress: OnProgress,
         timeout_s: float,
         stop: asyncio.Event,
+        start: Algorithm | None,
     ) -> Painted:
         assert (algorithm, timeout_s) == (TOY, 60.0)
         self.requests.append(request)
+        self.starts.append(start)
         self.stops.append(stop)
         on_progress(Progress(0.5, Stage.PAINTING, self.preview))
         if self.errors:
@@ -172,6 +175,23 @@ async def test_the_request_is_what_the_user_ordered(house: House, new_job: NewJo
     assert house.pool.requests == [
         StyleTransferRequest(b"content", (Style(b"style", 2.0),), 128, 0.5, 2.0, True, 5, None, None, "cpu", 7, 500)
     ]
+
+
+async def test_what_starts_from_a_draft_is_run_with_its_algorithm(
+    house: House, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ALGORITHMS, QUICK.key, QUICK)
+    new = new_job()
+    for start in (QUICK.key, None, "gone"):
+        order = replace(new.order, start=start)
+        await house.store.add(replace(new, origin=str(start), order=order), queue_limit=1, user_queue_limit=1)
+        job = await house.store.take_next()
+        assert job
+        await house.runner.run(job)
+    assert house.pool.starts == [QUICK, None]
+    failed = await house.store.get(job.id)
+    assert failed.failure
+    assert failed.failure.code == "invalid_request"
 
 
 async def test_pictures_are_stored_whole_and_private(house: House, new_job: NewJobs) -> None:
