@@ -137,7 +137,9 @@ class Settings:
         default=Path("data"), metadata={"read": _folder, "about": "folder of the database and of pictures"}
     )
     pool_size: int = _setting(
-        _integer(1, 64), max(1, (os.cpu_count() or 1) // 2), "worker processes; the default is half the processors"
+        _integer(1, 64),
+        max(1, (os.cpu_count() or 1) // 2),
+        "paintings at a time, a worker process each, and one more for what is instant; the default is half the processors",
     )
     queue_limit: int = _setting(_integer(1, 100_000), 100, "jobs that wait or run, of all users")
     user_queue_limit: int = _setting(_integer(1, 1000), 3, "jobs that wait or run, of one user")

@@ -32,6 +32,7 @@ from locales.catalogue import Catalogue
 from processing.delivery import TelegramDelivery
 from processing.download import TelegramPictures
 from processing.folders import JobFolders
+from processing.lanes import INSTANT_SLOTS
 from processing.places import PlacesInLine
 from processing.pool import Pool
 from processing.queue.local import LocalQueue
@@ -98,7 +99,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         pictures = TelegramPictures(bot, limit_mb=settings.file_limit_mb, max_megapixels=settings.max_image_megapixels)
         status_messages = StatusMessages(bot, store, catalogue)
         stack.push_async_callback(status_messages.close)
-        pool = Pool(settings.pool_size, memory_mb=settings.worker_memory_mb)
+        pool = Pool(settings.pool_size, memory_mb=settings.worker_memory_mb, spare=INSTANT_SLOTS)
         await pool.start()
         stack.push_async_callback(pool.close)
         runner = Runner(
@@ -148,8 +149,8 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             await _poll(stack, bot, dispatcher)
         introduction = asyncio.create_task(introduce(bot, catalogue), name="introduction")
         stack.push_async_callback(_ended, introduction)
-        log.info("the bot takes updates", by="webhook" if url else "long polling", slots=settings.pool_size, url=url)
-        await notices.started(f"{'webhook' if url else 'long polling'}, {settings.pool_size} worker processes")
+        log.info("the bot takes updates", by="webhook" if url else "long polling", slots=pool.slots, url=url)
+        await notices.started(f"{'webhook' if url else 'long polling'}, {pool.slots} worker processes")
         yield Service(settings, bot, dispatcher, store, pool, url)
         log.info("the bot stops")
 

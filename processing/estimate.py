@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 from typing import Protocol
 
-from ml_models.registry import ALGORITHMS
+from ml_models.registry import ALGORITHMS, Kind
+from processing.lanes import kind_of, may_begin
 
 RECENT_RUNS = 25
 RECENT_FOR_S = 5.0
@@ -42,7 +44,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A job's place: 0 runs or begins at once, as a slot is free for it, 1 is the next to wait for one.
+    """A job's place in its lane: 0 runs or begins at once, as a slot is free for it, 1 is the next to wait for one.
 
     seconds: until its picture is there, or None where nothing is known.
     follows: it waits for an earlier one of the same user's too.
@@ -80,30 +82,49 @@ def places(
 
     Args:
         line: the running jobs, then the waiting ones in their order.
-        seconds_of: what the run of a job takes in all; a job of unknown length makes those behind it unknown too.
-        slots: how many jobs run at a time.
+        seconds_of: what the run of a job takes in all; behind a job of unknown length nothing of its kind is known.
+        slots: how many paintings run at a time; processing.lanes tells what instant jobs have beside them.
     """
     found: dict[int, Place] = {}
-    free_at = [0.0] * slots
-    # A slot without a run takes a waiting job at once.
-    position = -max(0, slots - sum(turn.started_at is not None for turn in line))
-    known = True
-    users: set[int] = set()
+    running: Counter[Kind] = Counter()
+    ends: list[tuple[float, Kind]] = []
+    waiting: dict[Kind, deque[Turn]] = {kind: deque() for kind in Kind}
+    unknown: set[Kind] = set()
+    users: set[tuple[int, Kind]] = set()
     for turn in line:
+        kind = kind_of(turn.algorithm)
+        if turn.started_at is None:
+            waiting[kind].append(turn)
+            continue
         takes = seconds_of(turn)
-        known = known and takes is not None
-        begins_s = heapq.heappop(free_at)
-        if turn.started_at:
-            ran_s = (now - turn.started_at).total_seconds()
-            ends_s = max((takes or 0.0) - ran_s, (takes or 0.0) * OVERDUE_SHARE)
-            found[turn.job_id] = Place(0, None if takes is None else ends_s)
-        else:
-            position += 1
-            ends_s = begins_s + (takes or 0.0)
-            follows = position > 0 and turn.user_id in users
-            found[turn.job_id] = Place(max(0, position), ends_s if known else None, follows)
-        users.add(turn.user_id)
-        heapq.heappush(free_at, ends_s)
+        ran_s = (now - turn.started_at).total_seconds()
+        ends_s = max((takes or 0.0) - ran_s, (takes or 0.0) * OVERDUE_SHARE)
+        found[turn.job_id] = Place(0, None if takes is None else ends_s)
+        if takes is None:
+            unknown.add(kind)
+        running[kind] += 1
+        users.add((turn.user_id, kind))
+        heapq.heappush(ends, (ends_s, kind))
+    positions: Counter[Kind] = Counter()
+    begins_s, at_once = 0.0, True
+    while any(waiting.values()):
+        begun = next((kind for kind in may_begin(running, slots) if waiting[kind]), None)
+        if begun is None:
+            begins_s, ended = heapq.heappop(ends)
+            running[ended] -= 1
+            at_once = False
+            continue
+        turn = waiting[begun].popleft()
+        takes = seconds_of(turn)
+        if takes is None:
+            unknown.add(begun)
+        positions[begun] += not at_once
+        ends_s = begins_s + (takes or 0.0)
+        follows = not at_once and (turn.user_id, begun) in users
+        found[turn.job_id] = Place(positions[begun], None if begun in unknown else ends_s, follows)
+        running[begun] += 1
+        users.add((turn.user_id, begun))
+        heapq.heappush(ends, (ends_s, begun))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, insert, select, update
 
+from ml_models.registry import Kind
 from processing.database import Database, StoreError
 from processing.estimate import Run, Turn
 from processing.job import (
@@ -24,6 +25,7 @@ from processing.job import (
     UnknownJobError,
     UserQueueFullError,
 )
+from processing.lanes import instant_keys
 from processing.tables import dialogues, job_of, jobs, row_of, updates
 
 __all__ = ["Store", "StoreError"]
@@ -170,15 +172,14 @@ class Store:
         untold = (jobs.c.status == Status.FAILED) & jobs.c.told_at.is_(None)
         return await self._list(select(jobs).where((jobs.c.status == Status.PAINTED) | untold).order_by(jobs.c.id))
 
-    async def take_next(self) -> Job | None:
-        """Mark the job whose turn it is as running and return it; None where nothing waits."""
+    async def take_next(self, kind: Kind | None = None) -> Job | None:
+        """Mark the job whose turn it is, of all or of those of a kind, as running and return it; None: none waits."""
 
         def write(connection: Connection) -> Job | None:
-            row = (
-                (connection.execute(_in_order().where(jobs.c.status == Status.QUEUED).limit(1)))
-                .mappings()
-                .one_or_none()
-            )
+            waiting = _in_order().where(jobs.c.status == Status.QUEUED)
+            if kind is not None:
+                waiting = waiting.where(_is_instant() if kind is Kind.INSTANT else ~_is_instant())
+            row = connection.execute(waiting.limit(1)).mappings().one_or_none()
             if row is None:
                 return None
             values = {"status": Status.RUNNING, "started_at": _now(), "attempts": jobs.c.attempts + 1}
@@ -288,10 +289,18 @@ def _active() -> ColumnElement[bool]:
     return jobs.c.status.in_([status for status in Status if status.active])
 
 
+def _is_instant() -> ColumnElement[bool]:
+    return jobs.c.algorithm.in_(instant_keys())
+
+
 def _in_order() -> Select[Any]:
-    """Running jobs, then the fair order: everybody's first job, running ones counted, before anybody's second."""
+    """Running jobs, then the fair order: everybody's first job, running ones counted, before anybody's second.
+
+    Instant jobs and painted ones are counted apart: they have slots of their own.
+    """
     runs_first = case((jobs.c.status == Status.RUNNING, 0), else_=1)
-    turn = func.row_number().over(partition_by=jobs.c.user_id, order_by=(runs_first, jobs.c.id)).label("turn")
+    lane = (jobs.c.user_id, case((_is_instant(), 1), else_=0))
+    turn = func.row_number().over(partition_by=lane, order_by=(runs_first, jobs.c.id)).label("turn")
     turns = select(jobs.c.id, turn).where(_active()).subquery()
     return select(jobs).join(turns, turns.c.id == jobs.c.id).order_by(runs_first, turns.c.turn, jobs.c.id)
 

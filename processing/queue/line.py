@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Protocol
 
+from ml_models.registry import Kind
 from processing.estimate import Turn
+from processing.lanes import kind_of
 
 
 class Lines(Protocol):
@@ -39,18 +41,25 @@ class Line:
         self._changes += 1
 
     def joined(self, turn: Turn) -> None:
-        """A job was stored and waits; the newest of its user goes before everybody's later ones."""
+        """A job was stored and waits; it goes before everybody's later ones."""
         self._changes += 1
         if self._known is not None and turn not in self._known:
             self._known.insert(place_of(turn, self._known), turn)
 
 
 def place_of(turn: Turn, line: list[Turn]) -> int:
-    """Return the index at which a new job enters the line: behind all whose number among their user's is no higher."""
-    number = 1 + sum(other.user_id == turn.user_id for other in line)
-    numbers: Counter[int] = Counter()
+    """Return the index at which a new job enters the line: behind all whose number is no higher.
+
+    The number of a job is its place among those of its user and its kind.
+    """
+
+    def lane(of: Turn) -> tuple[int, Kind]:
+        return of.user_id, kind_of(of.algorithm)
+
+    number = 1 + sum(lane(other) == lane(turn) for other in line)
+    numbers: Counter[tuple[int, Kind]] = Counter()
     for index, other in enumerate(line):
-        numbers[other.user_id] += 1
-        if other.started_at is None and numbers[other.user_id] > number:
+        numbers[lane(other)] += 1
+        if other.started_at is None and numbers[lane(other)] > number:
             return index
     return len(line)

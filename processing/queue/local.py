@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
 
 import structlog
 
+from ml_models.registry import Kind
 from processing.estimate import Estimator, Place, Turn
 from processing.job import Job, JobEndedError, NewJob, Status, Ticket, UnknownJobError
+from processing.lanes import kind_of, may_begin
 from processing.queue.line import Line
 from processing.store import Store
 
@@ -34,7 +37,11 @@ class JobRunner(Protocol):
 
 
 class LocalQueue:
-    """One task a job, as many at work as there are slots; a job whose user is being told holds no slot."""
+    """One task a job, as many at work as there are slots; a job whose user is being told holds no slot.
+
+    Args:
+        slots: of paintings; processing.lanes tells what instant jobs have beside them.
+    """
 
     def __init__(self, store: Store, runner: JobRunner, *, slots: int, queue_limit: int, user_queue_limit: int) -> None:
         self._store = store
@@ -46,6 +53,9 @@ class LocalQueue:
         self._line = Line(store)
         self._wake = asyncio.Event()
         self._running: dict[int, asyncio.Task[None]] = {}
+        self._kinds: dict[int, Kind] = {}
+        #: Kinds of which a job may wait, so that nobody asks the store in vain again and again.
+        self._awaited: set[Kind] = set(Kind)
         self._finishing: set[asyncio.Task[None]] = set()
         self._closing = False
         self._dispatcher: asyncio.Task[None] | None = None
@@ -78,7 +88,7 @@ class LocalQueue:
         if is_new:
             self._line.joined(Turn(job.id, job.user_id, job.order.algorithm, job.order.size_px, None))
             log.info("a job is accepted", job_id=job.id, origin=job.origin)
-        self._wake.set()
+        self._look_for(job)
         return await self._ticket(job)
 
     async def cancel(self, job_id: int, user_id: int) -> Job:
@@ -94,7 +104,7 @@ class LocalQueue:
     async def replace(self, job_id: int, user_id: int, new: NewJob) -> Ticket:
         job, is_new = await self._store.replace(job_id, user_id, new)
         self._line.changed()
-        self._wake.set()
+        self._look_for(job)
         if is_new:
             log.info("a job is accepted", job_id=job.id, origin=job.origin, replaces=job_id)
         await self._stop_work(job_id)
@@ -138,22 +148,44 @@ class LocalQueue:
             await self._wake.wait()
             self._wake.clear()
             try:
-                while len(self._running) < self._slots and (job := await self._store.take_next()):
+                while job := await self._take_next():
                     self._run(job)
             except Exception as error:
                 log.error("no job could be taken", error=str(error), pause_s=STORE_PAUSE_S)
                 await asyncio.sleep(STORE_PAUSE_S)
                 self._wake.set()
 
+    def _look_for(self, job: Job) -> None:
+        self._awaited.add(kind_of(job.order.algorithm))
+        self._wake.set()
+
+    async def _take_next(self) -> Job | None:
+        """Return the job that begins now, marked as running, or None."""
+        for kind in may_begin(Counter(self._kinds.values()), self._slots):
+            if kind not in self._awaited:
+                continue
+            # Before the store is asked: a job that comes meanwhile is looked for again.
+            self._awaited.discard(kind)
+            try:
+                job = await self._store.take_next(kind)
+            except BaseException:
+                self._awaited.add(kind)
+                raise
+            if job is not None:
+                self._awaited.add(kind)
+                return job
+        return None
+
     def _run(self, job: Job) -> None:
         def ended(task: asyncio.Task[None]) -> None:
-            del self._running[job.id]
+            del self._running[job.id], self._kinds[job.id]
             self._line.changed()
             self._wake.set()
             if not task.cancelled() and not self._closing:
                 self._finish(job)
 
         self._line.changed()
+        self._kinds[job.id] = kind_of(job.order.algorithm)
         self._running[job.id] = task = asyncio.create_task(self._runner.run(job), name=f"run job {job.id}")
         task.add_done_callback(_log_error)
         task.add_done_callback(ended)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ml_models.registry import ALGORITHMS
 from processing.estimate import USUAL_PROPORTION, Estimator, Place, Run, Turn, places, run_seconds
+from tests.toy_algorithm import QUICK
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -90,6 +93,39 @@ async def test_the_estimator_asks_its_memory_and_not_for_every_user() -> None:
         found = await estimator.places([waiting(1)])
     assert found[1].seconds == pytest.approx(3.0 * 512**2 * USUAL_PROPORTION / 1e6)
     assert asked == ["nst_gatys"]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Turn]:
+    monkeypatch.setitem(ALGORITHMS, QUICK.key, QUICK)
+    return lambda job_id: Turn(job_id, job_id, QUICK.key, 512, None)
+
+
+def seconds_of(turn: Turn) -> float:
+    return 1.0 if turn.algorithm == QUICK.key else 10.0
+
+
+def test_an_instant_job_waits_for_no_painting(quick: Callable[[int], Turn]) -> None:
+    line = [running(1, 4.0), waiting(2), quick(3), quick(4), waiting(5)]
+    found = places(line, seconds_of, 1, NOW)
+    assert [found[job_id].seconds for job_id in (3, 4)] == [1.0, 2.0]
+    assert [found[job_id].position for job_id in (3, 4)] == [0, 1]
+    # Nor do the paintings wait for it.
+    assert found == places([*line[:2], line[4]], seconds_of, 1, NOW) | {3: found[3], 4: found[4]}
+
+
+def test_instant_jobs_take_idle_slots_of_the_paintings_and_give_them_back(quick: Callable[[int], Turn]) -> None:
+    found = places([quick(1), quick(2), quick(3)], seconds_of, 1, NOW)
+    assert [found[job_id].seconds for job_id in (1, 2, 3)] == [1.0, 1.0, 2.0]
+    line = [replace(quick(1), started_at=NOW), replace(quick(2), started_at=NOW), quick(3), waiting(4)]
+    found = places(line, seconds_of, 1, NOW)
+    assert (found[4].seconds, found[4].position) == (11.0, 1)
+    assert found[3].seconds == 2.0
+
+
+def test_what_is_unknown_of_paintings_is_no_matter_for_instant_jobs(quick: Callable[[int], Turn]) -> None:
+    found = places([waiting(1), waiting(2), quick(3)], lambda turn: None if turn.job_id == 1 else 1.0, 1, NOW)
+    assert [found[job_id].seconds for job_id in (1, 2, 3)] == [None, None, 1.0]
 
 
 def test_a_job_behind_another_of_its_user_is_told_so() -> None:

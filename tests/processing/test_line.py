@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
+from ml_models.registry import ALGORITHMS
 from processing.estimate import Turn
 from processing.queue.line import Line
 from processing.store import Store
 from tests.processing.conftest import NewJobs
+from tests.toy_algorithm import QUICK
 
 
-async def test_the_remembered_line_is_the_stores_after_every_join_and_change(store: Store, new_job: NewJobs) -> None:
+async def test_the_remembered_line_is_the_stores_after_every_join_and_change(
+    store: Store, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ALGORITHMS, QUICK.key, QUICK)
     line = Line(store)
     draw = random.Random(7)
     for step in range(120):
@@ -22,7 +29,8 @@ async def test_the_remembered_line_is_the_stores_after_every_join_and_change(sto
                 await store.mark_cancelled(draw.choice(await store.line()).job_id)
             line.changed()
             continue
-        job, _ = await store.add(new_job(draw.randrange(12)), queue_limit=999, user_queue_limit=99)
+        new = new_job(draw.randrange(12), algorithm=draw.choice(["toy", QUICK.key]))
+        job, _ = await store.add(new, queue_limit=999, user_queue_limit=99)
         line.joined(Turn(job.id, job.user_id, job.order.algorithm, job.order.size_px, None))
     assert await line.read() == await store.line()
 

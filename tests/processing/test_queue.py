@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from ml_models.registry import ALGORITHMS
+from ml_models.registry import ALGORITHMS, Kind
 from processing.job import (
     Failure,
     Job,
@@ -23,6 +23,7 @@ from processing.queue.base import JobQueue
 from processing.queue.local import LocalQueue
 from processing.store import Store
 from tests.processing.conftest import NewJobs, in_state, until
+from tests.toy_algorithm import QUICK
 
 OUTCOME = Outcome(100, 100, 1.0, "toy")
 
@@ -108,6 +109,89 @@ async def test_as_many_run_as_there_are_slots_in_fair_order(
     await until(lambda: len(runner.told) == 3)
     assert runner.begun[-1] == third
     assert (await queue.counts())[Status.DELIVERED] == 3
+
+
+@pytest.fixture
+def instant(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(ALGORITHMS, QUICK.key, QUICK)
+    return QUICK.key
+
+
+async def test_an_instant_job_has_a_slot_while_paintings_run_and_wait(
+    queue: LocalQueue, runner: FakeRunner, new_job: NewJobs, instant: str
+) -> None:
+    paintings = [(await queue.submit(new_job(user_id))).job.id for user_id in (1, 2, 3)]
+    await until(lambda: len(runner.begun) == 2)
+    first = await queue.submit(new_job(1, algorithm=instant))
+    second = await queue.submit(new_job(4, algorithm=instant))
+    assert [(ticket.position, ticket.follows) for ticket in (first, second)] == [(0, False), (1, False)]
+    await until(lambda: len(runner.begun) == 3)
+    await asyncio.sleep(0.05)
+    assert runner.begun == [*paintings[:2], first.job.id]
+    await queue.cancel(first.job.id, 1)
+    await until(lambda: len(runner.begun) == 4)
+    assert runner.begun[-1] == second.job.id
+    await queue.cancel(paintings[0], 1)
+    await until(lambda: len(runner.begun) == 5)
+    assert runner.begun[-1] == paintings[2]
+
+
+async def test_everybodys_first_instant_job_goes_before_anybodys_second(
+    queue: LocalQueue, runner: FakeRunner, new_job: NewJobs, instant: str
+) -> None:
+    paintings = [(await queue.submit(new_job(user_id))).job.id for user_id in (1, 2)]
+    orders = [new_job(user_id, algorithm=instant) for user_id in (1, 1, 3)]
+    first, second, other = [(await queue.submit(order)).job.id for order in orders]
+    await until(lambda: len(runner.begun) == 3)
+    # No painting waits for the slot that this frees.
+    await queue.cancel(paintings[1], 2)
+    await until(lambda: len(runner.begun) == 4)
+    await queue.cancel(first, 1)
+    await until(lambda: len(runner.begun) == 5)
+    assert runner.begun[2:] == [first, other, second]
+
+
+async def test_a_painting_gets_the_next_slot_that_is_free_however_many_instant_jobs_wait(
+    queue: LocalQueue, runner: FakeRunner, new_job: NewJobs, instant: str
+) -> None:
+    at_once = [(await queue.submit(new_job(user_id, algorithm=instant))).job.id for user_id in (1, 2, 3)]
+    await until(lambda: runner.begun == at_once)
+    waiting = (await queue.submit(new_job(4, algorithm=instant))).job.id
+    painting = (await queue.submit(new_job(5))).job.id
+    await queue.cancel(at_once[0], 1)
+    await until(lambda: len(runner.begun) == 4)
+    assert runner.begun[-1] == painting
+    await queue.cancel(at_once[1], 2)
+    await until(lambda: len(runner.begun) == 5)
+    assert runner.begun[-1] == waiting
+
+
+async def test_neither_kind_starves_the_other_in_a_crowd(store: Store, new_job: NewJobs, instant: str) -> None:
+    class InTurn(FakeRunner):
+        """Ends the runs one by one, in the order in which they began."""
+
+        ends = asyncio.Semaphore(0)
+
+        async def run(self, job: Job) -> None:
+            self.begun.append(job.id)
+            await self.ends.acquire()
+            await store.mark_painted(job.id, OUTCOME)
+
+    for user_id in range(20):
+        await store.add(new_job(user_id, algorithm=instant), queue_limit=99, user_queue_limit=9)
+    runner = InTurn(store)
+    queue = LocalQueue(store, runner, slots=2, queue_limit=99, user_queue_limit=9)
+    await queue.start()
+    try:
+        await until(lambda: len(runner.begun) == 3)
+        paintings = [(await queue.submit(new_job(user_id))).job.id for user_id in range(20, 24)]
+        for begun in range(4, 25):
+            runner.ends.release()
+            await until(lambda begun=begun: len(runner.begun) == begun)
+    finally:
+        await queue.close()
+    # Each painting waits for the runs that end next and for no other; the crowd is served in between.
+    assert [runner.begun.index(job_id) for job_id in paintings] == [3, 4, 6, 7]
 
 
 async def test_a_ticket_tells_place_and_time(queue: LocalQueue, runner: FakeRunner, new_job: NewJobs) -> None:
@@ -341,10 +425,10 @@ async def test_a_store_that_fails_for_a_while_stops_nothing(
 ) -> None:
     take_next, failures = store.take_next, [OSError("no space left"), OSError("no space left")]
 
-    async def sometimes() -> Job | None:
+    async def sometimes(kind: Kind) -> Job | None:
         if failures:
             raise failures.pop()
-        return await take_next()
+        return await take_next(kind)
 
     monkeypatch.setattr(store, "take_next", sometimes)
     monkeypatch.setattr("processing.queue.local.STORE_PAUSE_S", 0.01)

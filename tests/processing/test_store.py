@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
+from ml_models.registry import ALGORITHMS, Kind
 from processing import database as database_module
 from processing import store as store_module
 from processing.job import (
@@ -23,9 +25,11 @@ from processing.job import (
     Status,
     UnknownJobError,
     UserQueueFullError,
+    Wanted,
 )
 from processing.store import Store, StoreError
 from tests.processing.conftest import NewJobs
+from tests.toy_algorithm import QUICK
 
 OUTCOME = Outcome(512, 341, 2.5, "slim")
 
@@ -279,6 +283,30 @@ async def test_a_job_comes_back_as_it_was(store: Store, new_job: NewJobs, databa
     await store.close()
 
 
+async def test_drafts_and_what_starts_from_them_come_back_as_they_were(store: Store, new_job: NewJobs) -> None:
+    new = new_job()
+    for order in (replace(new.order, draft_of=Wanted("nst_gatys", 1024)), replace(new.order, start="quick")):
+        job, _ = await store.add(replace(new, origin=repr(order), order=order), queue_limit=9, user_queue_limit=9)
+        assert (await store.get(job.id)).order == order
+
+
+async def test_an_order_that_an_older_version_stored_is_read(store: Store, database_url: str, new_job: NewJobs) -> None:
+    new = new_job()
+    job_id = (await store.add(new, queue_limit=9, user_queue_limit=9))[0].id
+    await store.close()
+    with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
+        for name in ("start", "draft_of"):
+            connection.execute("""UPDATE jobs SET "order" = json_remove("order", ?)""", (f"$.{name}",))
+        [stored] = connection.execute("""SELECT "order" FROM jobs""").fetchone()
+    connection.close()
+    assert "start" not in stored
+    await store.open()
+    assert (await store.get(job_id)).order == new.order
+    taken = await store.take_next()
+    assert taken
+    assert taken.id == job_id
+
+
 async def test_the_same_origin_is_stored_once_even_when_the_queue_is_full(store: Store, new_job: NewJobs) -> None:
     new = new_job(origin="update:5")
     results = await asyncio.gather(*(store.add(new, queue_limit=1, user_queue_limit=1) for _ in range(5)))
@@ -326,6 +354,20 @@ async def test_a_user_with_nothing_running_goes_before_one_with_something(store:
     assert [turn.job_id for turn in await store.line()] == [running, other, second]
     await store.mark_cancelled(running)
     assert [turn.job_id for turn in await store.line()] == [second, other]
+
+
+async def test_instant_jobs_and_painted_ones_are_lines_of_their_own(
+    store: Store, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ALGORITHMS, QUICK.key, QUICK)
+    painted = [await add(store, new_job, 1) for _ in range(2)]
+    instant = [await add(store, new_job, 1, algorithm=QUICK.key) for _ in range(2)]
+    other = await add(store, new_job, 2, algorithm=QUICK.key)
+    # A user's first draft waits for nothing of his paintings, and his second for everybody's first.
+    taken = [await store.take_next(Kind.INSTANT) for _ in range(4)]
+    assert [job and job.id for job in taken] == [instant[0], other, instant[1], None]
+    taken = [await store.take_next(Kind.PAINTED) for _ in range(3)]
+    assert [job and job.id for job in taken] == [*painted, None]
 
 
 async def test_a_job_goes_its_way(store: Store, new_job: NewJobs) -> None:
