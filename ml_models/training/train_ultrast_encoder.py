@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -97,6 +98,12 @@ class Teachers(nn.Module):
         return {stage: float(feature.var(dim=(0, 2, 3)).mean()) for stage, feature in self(crops).items()}
 
 
+def append_row(path: Path, row: Mapping[str, object]) -> None:
+    """Add a line of JSON to a log."""
+    with path.open("a") as log:
+        log.write(json.dumps(row) + "\n")
+
+
 def initialise(network: nn.Module) -> None:
     """Fill the convolutions as He et al. 2015 (arXiv:1502.01852) do, biases with zeros."""
     for module in network.modules():
@@ -172,7 +179,7 @@ def train(arguments: argparse.Namespace) -> None:
         network.scales.copy_(teachers.scales)
     teachers.oxford.to(torch.bfloat16)  # its rounding is far below what the student leaves unexplained
     teachers.published.to(torch.bfloat16)
-    log = arguments.checkpoint.with_suffix(".log.jsonl").open("a")
+    log = arguments.checkpoint.with_suffix(".log.jsonl")
     progress = tqdm(range(step, arguments.steps), initial=step, total=arguments.steps, unit="step")
     for step in progress:
         started = time.perf_counter()
@@ -189,11 +196,9 @@ def train(arguments: argparse.Namespace) -> None:
         average_into(average, student, step, AVERAGE_DECAY)
         seconds += time.perf_counter() - started
         if step % 20 == 0:
+            row: dict[str, object] = {"step": step, "loss": float(loss.detach()), "seconds": round(seconds)}
             explained = {f"relu{stage}_1": round(1 - float(value.detach()), 4) for stage, value in losses.items()}
-            log.write(
-                json.dumps({"step": step, "loss": float(loss.detach()), "seconds": round(seconds)} | explained) + "\n"
-            )
-            log.flush()
+            append_row(log, row | explained)
             progress.set_postfix(loss=f"{float(loss.detach()):.3f}")
         if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == arguments.steps:
             state = {"student": student.state_dict(), "average": average.state_dict(), "seconds": seconds}
@@ -203,8 +208,7 @@ def train(arguments: argparse.Namespace) -> None:
             save_file(tensors, arguments.output, {"steps": str(step + 1), "seconds": str(round(seconds))})
     teachers.float()
     explained = evaluate(average, teachers, held_out)
-    log.write(json.dumps({"step": arguments.steps, "seconds": round(seconds), "held_out": explained}) + "\n")
-    log.close()
+    append_row(log, {"step": arguments.steps, "seconds": round(seconds), "held_out": explained})
     print(explained)
 
 

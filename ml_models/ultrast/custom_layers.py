@@ -51,8 +51,11 @@ class Convolution(nn.Conv2d):
     """3x3, the size kept; edges are padded with zeros, or by reflection as the published networks do it."""
 
     def __init__(self, inputs: int, outputs: int, *, reflect: bool) -> None:
-        super().__init__(inputs, outputs, 3, padding=1, padding_mode="reflect" if reflect else "zeros")
+        super().__init__(inputs, outputs, 3, padding=1)
         self.reflect = reflect
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.applied(hidden, self.weight, self.own_bias)
 
     @property
     def own_bias(self) -> Tensor:
@@ -61,7 +64,9 @@ class Convolution(nn.Conv2d):
     def applied(self, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """Return the convolution with another weight and bias in place of its own."""
         if self.reflect:
-            return conv2d(pad(hidden, (1, 1, 1, 1), mode="reflect"), weight, bias)
+            # What is one position wide has nothing to be reflected.
+            mode = "reflect" if min(hidden.shape[2:]) > 1 else "replicate"
+            return conv2d(pad(hidden, (1, 1, 1, 1), mode=mode), weight, bias)
         return conv2d(hidden, weight, bias, padding=1)
 
 
@@ -146,13 +151,14 @@ class Decoder(Network):
         self.lowest = lowest
 
     def first(self, linear: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weight and bias of the first convolution of features x in place of linear x + offset, float32.
+        """Return weight and bias of the first convolution for features x in place of linear x + offset, not in half.
 
         Args:
             linear: (C, C). offset: (C).
         """
         convolution = self.convolution(self.names[0])
-        weight, bias = convolution.weight.float(), convolution.own_bias.float()
+        exact = torch.promote_types(self.dtype, torch.float32)
+        weight, bias = convolution.weight.to(exact), convolution.own_bias.to(exact)
         linear, offset = linear.to(weight), offset.to(weight)
         return torch.einsum("ojhw,ji->oihw", weight, linear), bias + torch.einsum("ojhw,j->o", weight, offset)
 

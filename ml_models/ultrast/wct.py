@@ -44,7 +44,7 @@ class MomentSums:
         """Count in all positions of a feature (1, C, h, w) of any type."""
         height, width = feature.shape[2:]
         for rows in torch.split(feature.permute(0, 2, 3, 1)[0], max(1, PIECE_POSITIONS // width)):
-            exact = rows.reshape(-1, rows.shape[-1]).float()
+            exact = rows.reshape(-1, rows.shape[-1]).to(torch.promote_types(rows.dtype, torch.float32))
             self._sum = self._sum + exact.sum(0).double()
             self._products = self._products + (exact.T @ exact).double()
         self.count += height * width
