@@ -131,6 +131,14 @@ def rate_share(step: int, steps: int, decay_from: float) -> float:
     return 1.0 if step < begins else max(0.0, (steps - step) / (steps - begins))
 
 
+def stage_of(step: int, arguments: argparse.Namespace) -> tuple[str, float]:
+    """Return what is trained in this step, and its learning rate."""
+    for stage, until in (("warm-up", arguments.warm_up), ("taught", arguments.warm_up + arguments.taught)):
+        if step < until and not arguments.initial:
+            return stage, arguments.warm_up_rate
+    return "all", arguments.learning_rate * rate_share(step, arguments.steps, arguments.decay_from)
+
+
 def export(model: CycleGAN, folder: Path, steps: int) -> None:
     """Write both weights files, the averaged generators and the discriminators, in float16."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -245,12 +253,10 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
         started = time.perf_counter()
         photo = photo_crops()
         painting = matched(photo)
-        if step < arguments.warm_up and not arguments.initial:
-            model.set_rate(arguments.warm_up_rate / arguments.learning_rate)
-            losses = model.warm_up_step(photo * 2 - 1, painting * 2 - 1)
-        else:
-            model.set_rate(rate_share(step, arguments.steps, arguments.decay_from))
-            losses = model.step(photo * 2 - 1, painting * 2 - 1)
+        stage, rate = stage_of(step, arguments)
+        model.set_rate(rate / arguments.learning_rate)
+        train_step = {"warm-up": model.warm_up_step, "taught": model.taught_step, "all": model.step}[stage]
+        losses = train_step(photo * 2 - 1, painting * 2 - 1)
         step += 1
         seconds += time.perf_counter() - started
         progress.update()
@@ -264,7 +270,7 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
             if held_out:
                 draw_samples(model, held_out[: arguments.samples], folder / f"sample-{step:06d}.png")
     keep()
-    if held_out:
+    if held_out and not stopped:
         paintings_seen = paintings[0][:: max(1, len(paintings[0]) // 16)]
         measured = evaluate(model, held_out, paintings_seen)
         log.write(json.dumps({"step": step, "seconds": round(seconds), "held_out": measured}) + "\n")
@@ -306,7 +312,8 @@ def parser() -> argparse.ArgumentParser:
     add("--steps", type=int, default=200_000)
     add("--decay-from", type=float, default=0.5, help="share of the steps after which the rate falls to 0")
     add("--warm-up", type=int, default=0, help="first steps, in which the generators learn to give back what they get")
-    add("--warm-up-rate", type=float, default=1e-3)
+    add("--taught", type=int, default=0, help="next steps, in which style and content weights alone teach the painter")
+    add("--warm-up-rate", type=float, default=1e-3, help="learning rate of both")
     add("--half", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 where the processor has it")
     add("--threads", type=int, default=2)
     add("--seed", type=int, default=0)

@@ -118,7 +118,7 @@ def run(folders: Path, name: str, *more: str) -> Path:
 
 
 def test_two_steps_and_two_more_are_four(folders: Path) -> None:
-    recipe = ("--style-weight", "1", "--content-weight", "1", "--candidates", "2", "--warm-up", "1")
+    recipe = ("--style-weight", "1", "--content-weight", "1", "--candidates", "2", "--warm-up", "1", "--taught", "1")
     # The rate is planned from all steps, so that it is held here.
     once = run(folders, "once", "--steps", "4", "--decay-from", "1", *recipe)
     twice = run(folders, "twice", "--steps", "2", "--decay-from", "1", *recipe)
@@ -133,6 +133,7 @@ def test_two_steps_and_two_more_are_four(folders: Path) -> None:
     rows = [json.loads(line) for line in (once / "losses.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 4]
     assert set(rows[0]) == {"step", "seconds", "to_painting", "to_photo"}
+    assert set(rows[1]) == {"step", "seconds", "style", "content", "cycle_photo"}
     named = {"adversarial", "cycle", "identity", "style", "content", "of"}
     assert {name.partition("_")[0] for name in rows[2]} - {"step", "seconds"} == named
     assert set(rows[-1]["held_out"]) == {"cycle_photo", "cycle_painting", "identity_photo", "identity_painting"}
