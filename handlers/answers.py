@@ -30,6 +30,16 @@ async def edit(query: CallbackQuery, text: str, buttons: InlineKeyboardMarkup | 
         log.info("a message could not be edited", reason=type(error).__name__)
 
 
+async def edit_buttons(query: CallbackQuery, buttons: InlineKeyboardMarkup) -> None:
+    """Put these in the place of the buttons of which one was pressed."""
+    if not isinstance(query.message, Message):
+        return
+    try:
+        await query.message.edit_reply_markup(reply_markup=buttons)
+    except AiogramError as error:
+        log.info("buttons could not be edited", reason=type(error).__name__)
+
+
 async def _answer(query: CallbackQuery, text: str | None, *, alert: bool) -> None:
     """A press from long ago cannot be answered any more; what the button does must not depend on it."""
     try:

@@ -20,7 +20,7 @@ from keyboards.draft import draft_buttons
 from keyboards.job import status_buttons
 from locales.catalogue import Catalogue, Say
 from processing import wording
-from processing.job import NewJob, Order, QueueFullError, Ticket, UserQueueFullError
+from processing.job import NewJob, Order, QueueFullError, Status, Ticket, UserQueueFullError
 from processing.queue.base import JobQueue
 from reporting.logs import redact
 
@@ -47,8 +47,11 @@ class Desk:
     def say(self, person: Person) -> Say:
         return partial(self.catalogue.say, person.language)
 
-    async def receive(self, person: Person, context: FSMContext, draft: Draft, origin: str) -> None:
-        """Store the draft and ask for what is missing, or take the order when it is complete and not held."""
+    async def receive(self, person: Person, context: FSMContext, draft: Draft, origin: str) -> bool:
+        """Store the draft and ask for what is missing, or take the order when it is complete and not held.
+
+        False: the queue is full, which was said.
+        """
         if draft.awaited is None and draft.shares.problem:
             # Painting now would drop what the captions say.
             draft = replace(draft, held=True)
@@ -59,10 +62,12 @@ class Desk:
             await self.ask(person, draft)
         elif not await self.order(person, context, draft, origin):
             await self._keep_photo(person, context, draft)
+            return False
+        return True
 
     async def order(self, person: Person, context: FSMContext, draft: Draft, origin: str) -> bool:
         """Take the complete draft as an order and begin an empty one; False: the queue is full, which was said."""
-        if not await self.take(person, draft.order(), origin):
+        if not await self.take(person, draft.next_order(), origin):
             return False
         ordered = max(draft.last_message_id, (await context.get_data()).get("ordered", 0))
         await keep_draft(context, draft.emptied(), None, ordered=ordered)
@@ -97,17 +102,42 @@ class Desk:
 
     async def take(self, person: Person, order: Order, origin: str) -> bool:
         """Store the order as a job and say so; False: the queue is full, which was said too."""
-        say = self.say(person)
-        try:
-            ticket = await self.queue.submit(NewJob(origin, person.user_id, person.chat_id, person.language, order))
-        except QueueFullError as error:
-            await self.bot.send_message(person.chat_id, say("queue.full", limit=error.limit))
-            return False
-        except UserQueueFullError as error:
-            await self.bot.send_message(person.chat_id, say("queue.user_full", limit=error.limit))
+        ticket = await self._submit(person, order, origin)
+        if ticket is None:
             return False
         await self.announce(person, ticket)
         return True
+
+    async def take_once(self, person: Person, order: Order, wish: str) -> str | None:
+        """Take what a button under a picture asks for, however often it is pressed.
+
+        What failed or was cancelled is taken anew. Return the key of what to say of a press that changes nothing.
+
+        Args:
+            wish: names what is asked for, the same at every press.
+        """
+        ticket = await self._submit(person, order, wish)
+        while ticket and ticket.job.status in (Status.CANCELLED, Status.FAILED):
+            ticket = await self._submit(person, order, f"{wish}:{ticket.job.id}")
+        if ticket is None:
+            return None
+        if not ticket.job.status.active:
+            return "job.there_already"
+        if ticket.job.status_message_id is not None:
+            return "job.under_way"
+        await self.announce(person, ticket)
+        return None
+
+    async def _submit(self, person: Person, order: Order, origin: str) -> Ticket | None:
+        """Store the order as a job; None: the queue is full, which was said."""
+        say = self.say(person)
+        try:
+            return await self.queue.submit(NewJob(origin, person.user_id, person.chat_id, person.language, order))
+        except QueueFullError as error:
+            await self.bot.send_message(person.chat_id, say("queue.full", limit=error.limit))
+        except UserQueueFullError as error:
+            await self.bot.send_message(person.chat_id, say("queue.user_full", limit=error.limit))
+        return None
 
     async def announce(self, person: Person, ticket: Ticket) -> None:
         """Send the message that shows how the job goes, once a job; a failure does not harm the job."""

@@ -12,6 +12,7 @@ from aiogram.fsm.state import State, StatesGroup
 from handlers.captions import Shares, shares_of
 from handlers.options import DEFAULTS, Options
 from ml_models.registry import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
+from processing.instant_draft import instant_draft, wanted
 from processing.job import Order, Picture, WeightedStyle
 
 
@@ -69,13 +70,14 @@ class Draft:
         stored = data.get("draft") or {}
         key = stored.get("algorithm")
         content = stored.get("content")
+        # A mode that is no longer registered falls back to the default one.
+        key = key if key in ALGORITHMS else DEFAULT_ALGORITHM
         return cls(
-            # A mode that is no longer registered falls back to the default one.
-            algorithm=key if key in ALGORITHMS else DEFAULT_ALGORITHM,
+            algorithm=key,
             content=Received.from_data(content) if content else None,
             styles=tuple(Received.from_data(style) for style in stored.get("styles", ())),
             weights=tuple(stored.get("weights", ())),
-            options=Options.from_data(stored.get("options", {})),
+            options=Options.from_data(stored.get("options", {})).within(ALGORITHMS[key]),
             usual=Options.from_data(stored.get("usual", {})),
             held=stored.get("held", False),
             panel_id=stored.get("panel_id", 0),
@@ -84,12 +86,13 @@ class Draft:
     @classmethod
     def of_order(cls, order: Order, message_id: int, usual: Options) -> Self:
         """Return the draft that would be this order; one message stands for all of its pictures."""
+        order = wanted(order)
         return cls(
             order.algorithm,
             Received(order.content, message_id),
             tuple(Received(style.picture, message_id) for style in order.styles),
             tuple(style.weight for style in order.styles),
-            Options.of_order(order),
+            Options.of_order(order, draft_first=usual.draft_first),
             usual,
         )
 
@@ -140,7 +143,13 @@ class Draft:
         return any(received.message_id == message_id for received in self.pictures)
 
     def add(self, *received: Received) -> Draft:
-        """Return the draft with the pictures added in the order of their messages; what is too many is left out."""
+        """Return the draft with the pictures added in the order of their messages; what is too many is left out.
+
+        A mode without styles takes one picture, and the newest is meant.
+        """
+        if not self.mode.max_styles:
+            newest = max((*self.pictures, *received), key=lambda each: each.message_id, default=None)
+            return dataclasses.replace(self, content=newest)
         draft = self
         for one in sorted(received, key=lambda each: each.message_id):
             if draft.has(one.message_id):
@@ -163,13 +172,15 @@ class Draft:
 
     def emptied(self) -> Draft:
         """Return the draft of the next picture: the mode and the person's own options stay."""
-        return Draft(self.algorithm, options=self.usual, usual=self.usual)
+        return Draft(self.algorithm, options=self.usual.within(self.mode), usual=self.usual)
 
     def in_mode(self, algorithm: str) -> Draft:
-        """Return the draft in another mode, with as many of its styles as that takes."""
-        styles = self.styles[: ALGORITHMS[algorithm].max_styles]
+        """Return the draft in another mode, with as many of its styles and as much of its size as that takes."""
+        mode = ALGORITHMS[algorithm]
+        styles = self.styles[: mode.max_styles]
         weights = self.weights if len(styles) == len(self.styles) else ()
-        return dataclasses.replace(self, algorithm=algorithm, styles=styles, weights=weights)
+        options = self.options.within(mode)
+        return dataclasses.replace(self, algorithm=algorithm, styles=styles, weights=weights, options=options)
 
     def with_options(self, options: Options) -> Draft:
         """Return the draft with these options; they last until they are changed again."""
@@ -192,4 +203,9 @@ class Draft:
             raise ValueError(f"the draft still awaits {self.awaited}")
         weighed = zip(self.styles, self.shares.weights, strict=True)
         styles = tuple(WeightedStyle(style.picture, weight) for style, weight in weighed)
-        return Order(self.algorithm, self.content.picture, styles, **dataclasses.asdict(self.options))
+        return Order(self.algorithm, self.content.picture, styles, **self.options.of_painting())
+
+    def next_order(self) -> Order:
+        """Return what is done first for the complete order: its instant draft, where it has one and is to have it."""
+        order = self.order()
+        return (instant_draft(order) if self.options.draft_first else None) or order

@@ -190,11 +190,23 @@ class Inbox:
             for item in items
             if not before.has(item.received.message_id) and not await was_ordered(context, item.received.message_id)
         ]
+        if not before.mode.max_styles and not before.held:
+            return await self._add_each(person, context, new)
         draft = before.add(*new)
         if new:
-            await self.desk.receive(person, context, draft, origin(person, items))
+            await self.desk.receive(person, context, draft, origin(person, new))
         if len(draft.pictures) < len(before.pictures) + len(new):
-            return self.desk.say(person)("album.too_many", limit=draft.mode.max_styles)
+            limit = draft.mode.max_styles
+            return self.desk.say(person)("album.too_many" if limit else "album.one_photo", limit=limit)
+        return None
+
+    async def _add_each(self, person: Person, context: FSMContext, photos: list[Received]) -> str | None:
+        """In a mode without styles every picture is an order of its own, until the queue is full."""
+        for taken, photo in enumerate(sorted(photos, key=lambda each: each.message_id)):
+            draft = Draft.from_data(await context.get_data()).add(photo)
+            if not await self.desk.receive(person, context, draft, origin(person, [photo])):
+                say = self.desk.say(person)
+                return say("album.photos_left", taken=taken, sent=len(photos)) if len(photos) > 1 else None
         return None
 
     async def _give_up(self, context: FSMContext) -> None:
@@ -220,9 +232,9 @@ def items_of(data: dict[str, Any]) -> list[Item]:
     return [Item.from_data(item) for item in (data.get("inbox") or {}).get("items", ())]
 
 
-def origin(person: Person, items: list[Item]) -> str:
+def origin(person: Person, pictures: list[Received]) -> str:
     """Return what names the order that these pictures may complete: the same however often they come."""
-    return f"message:{person.chat_id}:{max(item.received.message_id for item in items)}"
+    return f"message:{person.chat_id}:{max(picture.message_id for picture in pictures)}"
 
 
 async def _store(context: FSMContext, person: Person, items: list[Item]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from aiogram.types import InlineKeyboardMarkup
 
 from handlers.draft import Draft
-from keyboards.options import Shown, options_buttons
+from keyboards.options import Shown, options_buttons, sizes_px
 from locales.catalogue import Say
+from ml_models.registry import Kind
 from ml_models.shares import example, format_shares
 from processing import wording
+from processing.instant_draft import drafting
 
 
 def panel(say: Say, draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
@@ -19,17 +21,14 @@ def panel(say: Say, draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
 def panel_text(say: Say, draft: Draft) -> str:
     options = draft.options
     shares = draft.shares
-    lines = [
-        say(
-            "options.text",
-            title=draft.mode.title,
-            size_px=options.size_px,
-            percent=round(100 * options.strength),
-            strokes=wording.strokes(say, options.stroke_scale),
-            colours=say("colours.photo" if options.keep_colours else "colours.style"),
-        )
-    ]
-    if options.seed:
+    percent = round(100 * options.strength)
+    lines = [say("options.text", title=draft.mode.title, size_px=options.size_px, percent=percent)]
+    if draft.mode.max_styles:
+        lines.append(say("options.strokes", strokes=wording.strokes(say, options.stroke_scale)))
+    lines.append(say("options.colours", colours=say("colours.photo" if options.keep_colours else "colours.style")))
+    if drafting(draft.algorithm):
+        lines.append(say("options.draft_first" if options.draft_first else "options.no_draft"))
+    if options.seed and _varies(draft):
         lines.append(say("options.variant", seed=options.seed))
     if len(draft.styles) > 1:
         lines.append(say("options.shares", styles=len(draft.styles), shares=format_shares(shares.weights)))
@@ -60,16 +59,25 @@ def panel_buttons(say: Say, draft: Draft) -> InlineKeyboardMarkup:
         say,
         Shown(
             message_id=draft.last_message_id,
+            sizes_px=sizes_px(draft.mode),
             size_px=draft.options.size_px,
             strength=draft.options.strength,
             stroke_scale=draft.options.stroke_scale,
             keep_colours=draft.options.keep_colours,
+            draft_first=draft.options.draft_first if drafting(draft.algorithm) else None,
+            strokes=bool(draft.mode.max_styles),
+            variants=_varies(draft),
             percents=percents(draft.shares.weights),
             complete=draft.awaited is None,
             empty=not draft.pictures,
             swap=swap_text(draft),
         ),
     )
+
+
+def _varies(draft: Draft) -> bool:
+    """Nothing is random in one pass of a network."""
+    return draft.mode.kind is Kind.PAINTED
 
 
 def swap_text(draft: Draft) -> str | None:

@@ -45,13 +45,15 @@ class Option(StrEnum):
     STRENGTH = "strength"
     STROKES = "strokes"
     COLOURS = "colours"
+    DRAFT = "draft"
 
 
 class OptionButton(CallbackData, prefix="option"):
     """A value for an option; it names what comes out, so that a second press changes nothing.
 
     Attributes:
-        value: pixels, percent of the strength, percent of the strokes' own size, or 1 for the photo's colours.
+        value: pixels, percent of the strength, percent of the strokes' own size, or 1 for the photo's colours and for a
+            draft first.
         message_id: as with DraftButton.
     """
 
@@ -97,6 +99,15 @@ class JobStep(StrEnum):
     STYLE = "style"
     AGAIN = "again"
     OPTIONS = "options"
+    PAINT = "paint"
+    STRENGTHS = "strengths"
+
+
+class StrengthButton(CallbackData, prefix="strength"):
+    """An instant result once more, with that strength in percent."""
+
+    percent: int
+    job_id: int
 
 
 class JobButton(CallbackData, prefix="job"):

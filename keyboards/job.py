@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-from aiogram.types import InlineKeyboardMarkup
+from dataclasses import dataclass
+
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from aiogram.utils.keyboard import InlineKeyboardBuilder
 
-from keyboards.callback_data import JobButton, JobStep
+from keyboards.callback_data import JobButton, JobStep, StrengthButton
+from keyboards.options import CHOSEN, STRENGTHS
 from locales.catalogue import Say
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What can be done with a result.
+
+    Attributes:
+        paint: it is a draft, and there is a painting to be had.
+        instant: it was there at once, so that the same order with another variant would give the same picture, and
+            nobody could exchange photo and style before it came.
+        swap: there is one style to exchange the photo with.
+        styles: the mode takes styles.
+    """
+
+    paint: bool = False
+    instant: bool = False
+    swap: bool = False
+    styles: bool = True
 
 
 def status_buttons(say: Say, job_id: int, *, swap: bool, keep: bool = False) -> InlineKeyboardMarkup:
@@ -20,22 +41,43 @@ def status_buttons(say: Say, job_id: int, *, swap: bool, keep: bool = False) -> 
     return InlineKeyboardMarkup(inline_keyboard=builder.adjust(1).export())
 
 
-def result_buttons(say: Say, job_id: int, *, styles: bool) -> InlineKeyboardMarkup:
-    """As a file, again, the options, and another style where the algorithm takes styles."""
-    builder = InlineKeyboardBuilder()
-    builder.button(text=say("button.as_file"), callback_data=JobButton(step=JobStep.FILE, job_id=job_id))
-    builder.button(text=say("button.again"), callback_data=JobButton(step=JobStep.AGAIN, job_id=job_id))
-    builder.button(text=say("button.change_options"), callback_data=JobButton(step=JobStep.OPTIONS, job_id=job_id))
-    if styles:
-        builder.button(text=say("button.another_style"), callback_data=JobButton(step=JobStep.STYLE, job_id=job_id))
-    return InlineKeyboardMarkup(inline_keyboard=builder.adjust(2).export())
+def result_buttons(say: Say, job_id: int, offers: Offers, strength: float | None = None) -> InlineKeyboardMarkup:
+    """The painting of a draft in a row of its own; then what else can be done.
+
+    Args:
+        strength: the result's own, to offer others in a row in the place of the button that asks for them.
+    """
+
+    def button(text: str, step: JobStep) -> InlineKeyboardButton:
+        return InlineKeyboardButton(text=say(text), callback_data=JobButton(step=step, job_id=job_id).pack())
+
+    rows = [[button("button.paint_properly", JobStep.PAINT)]] if offers.paint else []
+    if offers.instant and strength is not None:
+        rows.append([_strength(percent, job_id, strength) for percent in STRENGTHS])
+    more = [button("button.as_file", JobStep.FILE)]
+    if not offers.instant:
+        more.append(button("button.again", JobStep.AGAIN))
+    elif strength is None:
+        more.append(button("button.other_strength", JobStep.STRENGTHS))
+    more.append(button("button.change_options", JobStep.OPTIONS))
+    if offers.styles:
+        more.append(button("button.another_style", JobStep.STYLE))
+    if offers.instant and offers.swap:
+        more.append(button("button.swap", JobStep.SWAP))
+    return InlineKeyboardMarkup(inline_keyboard=[*rows, *(more[at : at + 2] for at in range(0, len(more), 2))])
 
 
 def failure_buttons(say: Say, job_id: int, *, styles: bool) -> InlineKeyboardMarkup:
-    """Again, the options, and another style where the algorithm takes styles."""
+    """Again, the options, and another style where the mode takes styles."""
     builder = InlineKeyboardBuilder()
     builder.button(text=say("button.again"), callback_data=JobButton(step=JobStep.AGAIN, job_id=job_id))
     builder.button(text=say("button.change_options"), callback_data=JobButton(step=JobStep.OPTIONS, job_id=job_id))
     if styles:
         builder.button(text=say("button.another_style"), callback_data=JobButton(step=JobStep.STYLE, job_id=job_id))
     return InlineKeyboardMarkup(inline_keyboard=builder.adjust(2).export())
+
+
+def _strength(percent: int, job_id: int, strength: float) -> InlineKeyboardButton:
+    chosen = percent == round(100 * strength)
+    data = StrengthButton(percent=percent, job_id=job_id)
+    return InlineKeyboardButton(text=f"{CHOSEN * chosen}{percent}%", callback_data=data.pack())

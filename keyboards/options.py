@@ -19,7 +19,11 @@ from keyboards.callback_data import (
 )
 from locales.catalogue import Say
 from ml_models.contract import SIZES_PX, STROKE_SCALES
+from ml_models.registry import Algorithm
 
+#: Offered beyond SIZES_PX by modes that paint so large; a PNG of them is within the 50 MB that a bot may send.
+LARGER_SIZES_PX = (3072, 4096)
+LONGEST_ROW = 4
 STRENGTHS = (25, 50, 75, 100)
 #: The first of two styles in percent.
 SHARES_OF_TWO = (50, 70, 30)
@@ -33,6 +37,10 @@ class Shown:
 
     Attributes:
         message_id: as in DraftButton.
+        sizes_px: what the mode can do.
+        draft_first: an instant draft comes before the painting; None where the mode has no draft.
+        strokes: there are styles whose strokes have a size.
+        variants: another seed gives another picture.
         percents: of the styles, in their order.
         complete: the order can be painted.
         empty: no picture is there.
@@ -40,32 +48,49 @@ class Shown:
     """
 
     message_id: int
+    sizes_px: Sequence[int]
     size_px: int
     strength: float
     stroke_scale: float
     keep_colours: bool
+    draft_first: bool | None
+    strokes: bool
+    variants: bool
     percents: Sequence[int]
     complete: bool
     empty: bool
     swap: str | None
 
 
+def sizes_px(algorithm: Algorithm) -> tuple[int, ...]:
+    """Return the sizes that are offered in the algorithm's mode."""
+    return tuple(size for size in (*SIZES_PX, *LARGER_SIZES_PX) if size <= algorithm.max_size_px)
+
+
 def options_buttons(say: Say, shown: Shown) -> InlineKeyboardMarkup:
-    """Size, strength, strokes, colours, the shares of several styles, a variant; then what can be done next."""
+    """Size, strength, strokes, colours, a draft, the shares of several styles, a variant; then what comes next."""
+    sizes = [_option(str(size), Option.SIZE, size, shown, size == shown.size_px) for size in shown.sizes_px]
     rows = [
-        [_option(str(size), Option.SIZE, size, shown, size == shown.size_px) for size in SIZES_PX],
+        *_even_rows(sizes),
         [
             _option(f"{percent}%", Option.STRENGTH, percent, shown, percent == round(100 * shown.strength))
             for percent in STRENGTHS
         ],
-        [
+    ]
+    if shown.strokes:
+        strokes = [
             _option(say(f"stroke.{name}"), Option.STROKES, round(100 * scale), shown, scale == shown.stroke_scale)
             for name, scale in STROKE_SCALES.items()
-        ],
-        [_option(say("button.keep_colours"), Option.COLOURS, not shown.keep_colours, shown, shown.keep_colours)],
-        *_shares(say, shown),
-        [_panel(say("button.variant"), PanelStep.VARIANT, shown), _panel(say("button.reset"), PanelStep.RESET, shown)],
-    ]
+        ]
+        rows.append(strokes)
+    rows.append(
+        [_option(say("button.keep_colours"), Option.COLOURS, not shown.keep_colours, shown, shown.keep_colours)]
+    )
+    if shown.draft_first is not None:
+        rows.append([_option(say("button.draft_first"), Option.DRAFT, not shown.draft_first, shown, shown.draft_first)])
+    rows += _shares(say, shown)
+    variant = [_panel(say("button.variant"), PanelStep.VARIANT, shown)] if shown.variants else []
+    rows.append([*variant, _panel(say("button.reset"), PanelStep.RESET, shown)])
     if shown.swap:
         rows.append([_button(say(shown.swap), DraftButton(step=DraftStep.SWAP, message_id=shown.message_id))])
     last = [] if shown.complete else [_panel(say("button.close"), PanelStep.CLOSE, shown)]
@@ -75,6 +100,13 @@ def options_buttons(say: Say, shown: Shown) -> InlineKeyboardMarkup:
     if shown.complete:
         last.append(_panel(say("button.paint"), PanelStep.PAINT, shown))
     return InlineKeyboardMarkup(inline_keyboard=[*rows, last])
+
+
+def _even_rows(buttons: list[InlineKeyboardButton]) -> list[list[InlineKeyboardButton]]:
+    """Return the buttons in as few rows as a phone shows whole, equally long."""
+    rows = -(-len(buttons) // LONGEST_ROW)
+    length = -(-len(buttons) // rows)
+    return [buttons[at : at + length] for at in range(0, len(buttons), length)]
 
 
 def _shares(say: Say, shown: Shown) -> list[list[InlineKeyboardButton]]:
@@ -95,6 +127,10 @@ def _shares(say: Say, shown: Shown) -> list[list[InlineKeyboardButton]]:
 def _option(text: str, option: Option, value: int, shown: Shown, chosen: bool) -> InlineKeyboardButton:
     data = OptionButton(option=option, value=int(value), message_id=shown.message_id)
     return _button(CHOSEN * chosen + text, data)
+
+
+def _switch(key: str, option: Option, on: bool, say: Say, shown: Shown) -> InlineKeyboardButton:
+    return _option(say(key), option, not on, shown, on)
 
 
 def _share(text: str, style: int, percent: int, shown: Shown, chosen: bool = False) -> InlineKeyboardButton:

@@ -24,10 +24,10 @@ from aiogram.types import FSInputFile
 from keyboards.job import failure_buttons, result_buttons
 from locales.catalogue import Catalogue, Say
 from ml_models.contract import Progress
-from ml_models.registry import ALGORITHMS
 from processing import wording
 from processing.folders import JobFolders
-from processing.job import Failure, Job, Order
+from processing.job import Failure, Job
+from processing.offers import offers
 from processing.status_message import StatusMessages
 from reporting.logs import redact
 from reporting.notices import Notices
@@ -98,7 +98,7 @@ class TelegramDelivery:
     async def _send_picture(self, job: Job) -> None:
         say = self._say(job)
         caption = wording.done(say, job)
-        buttons = result_buttons(say, job.id, styles=_takes_styles(job.order))
+        buttons = result_buttons(say, job.id, offers(job.order))
         photo, picture = FSInputFile(self.folders.photo(job.id)), FSInputFile(self.folders.picture(job.id))
         try:
             await self.bot.send_photo(job.chat_id, photo, caption=caption, reply_markup=buttons)
@@ -109,13 +109,8 @@ class TelegramDelivery:
 
     async def _send_failure(self, job: Job, failure: Failure) -> None:
         say = self._say(job)
-        buttons = failure_buttons(say, job.id, styles=_takes_styles(job.order))
+        buttons = failure_buttons(say, job.id, styles=offers(job.order).styles)
         await self.bot.send_message(job.chat_id, wording.failed(say, failure), reply_markup=buttons)
 
     def _say(self, job: Job) -> Say:
         return partial(self.catalogue.say, job.language)
-
-
-def _takes_styles(order: Order) -> bool:
-    algorithm = ALGORITHMS.get(order.algorithm)
-    return bool(algorithm and algorithm.max_styles)

@@ -15,9 +15,10 @@ from aiogram.types import BufferedInputFile, InlineKeyboardMarkup, InputMediaPho
 from keyboards.job import status_buttons
 from locales.catalogue import Catalogue, Say
 from ml_models.contract import Progress
-from ml_models.registry import ALGORITHMS, Kind
+from ml_models.registry import Kind
 from processing import wording
 from processing.job import Job, Status, Ticket
+from processing.lanes import kind_of
 from processing.store import Store
 from reporting.logs import redact
 
@@ -190,5 +191,4 @@ class StatusMessages:
 
 
 def _grows(job: Job) -> bool:
-    algorithm = ALGORITHMS.get(job.order.algorithm)
-    return algorithm is not None and algorithm.kind is Kind.PAINTED
+    return kind_of(job.order.algorithm) is Kind.PAINTED

@@ -9,6 +9,7 @@ from ml_models.contract import STROKE_SCALES, Progress
 from ml_models.errors import NotEnoughMemoryError
 from ml_models.registry import ALGORITHMS
 from ml_models.shares import format_shares
+from processing.instant_draft import wanted
 from processing.job import Failure, Job, Order, Ticket
 
 BAR_CELLS = 12
@@ -24,7 +25,7 @@ def title_of(order: Order) -> str:
 
 def unusual(say: Say, order: Order) -> list[str]:
     """Return what the order asks for beside its mode, its pictures and its size, each thing in a few words."""
-    told = []
+    told = [say("about.start")] if order.start else []
     if order.strength != 1:
         told.append(say("about.strength", percent=round(100 * order.strength)))
     if order.stroke_scale != 1:
@@ -46,10 +47,13 @@ def strokes(say: Say, scale: float) -> str:
 
 
 def accepted(say: Say, ticket: Ticket) -> str:
-    """Accepted, what is not as usual, the place in the queue, the estimate."""
+    """Accepted, what is not as usual, whether a draft comes first, the place in the queue, the estimate."""
     order = ticket.job.order
-    about = ", ".join([f"{order.size_px} px", *unusual(say, order)])
-    lines = [say("job.accepted", title=title_of(order), about=about)]
+    mine = wanted(order) if order.draft_of else order
+    about = ", ".join([f"{mine.size_px} px", *unusual(say, mine)])
+    lines = [say("job.accepted", title=title_of(mine), about=about)]
+    if order.draft_of:
+        lines.append(say("job.draft_first"))
     if ticket.follows:
         lines.append(say("job.follows"))
     lines.append(say("job.place", position=ticket.position) if ticket.position else say("job.now"))
@@ -76,8 +80,11 @@ def progress(say: Say, job: Job, now: Progress) -> str:
 
 
 def done(say: Say, job: Job) -> str:
-    """The caption of a result: mode, size, time, encoder, where it was stopped, and what was not as usual."""
-    outcome = job.outcome
+    """The caption of a result: mode, size, time, encoder, where it was stopped, and what was not as usual.
+
+    Of a draft also that it is one, and what is to come.
+    """
+    outcome, draft_of = job.outcome, job.order.draft_of
     if outcome is None:
         return title_of(job.order)
     caption = say(
@@ -89,7 +96,11 @@ def done(say: Say, job: Job) -> str:
         encoder=outcome.encoder,
     )
     stopped = "" if outcome.stopped_at is None else say("job.stopped", percent=int(outcome.stopped_at * 100))
-    return "\n".join(filter(None, [caption, stopped, ", ".join(unusual(say, job.order))]))
+    lines = [caption, stopped, ", ".join(unusual(say, job.order))]
+    if draft_of:
+        mode = title_of(wanted(job.order))
+        lines = [say("job.draft"), *lines, say("job.draft_next", title=mode, size_px=draft_of.size_px)]
+    return "\n".join(filter(None, lines))
 
 
 def failed(say: Say, failure: Failure) -> str:

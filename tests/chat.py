@@ -5,15 +5,22 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
+from ml_models.registry import Algorithm
 from sandbox.server import Sandbox, SandboxUser
 from service import Service
-from tests.toy_algorithm import Behaviour
+from tests.toy_algorithm import TOY, Behaviour
 
 Message = dict[str, Any]
+
+
+class Behave(Protocol):
+    """Tells the toys how to behave from now on: the painted ones, and the instant ones."""
+
+    def __call__(self, behaviour: Behaviour, quick: Behaviour = Behaviour.PAINT) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -22,15 +29,15 @@ class Stage:
 
     sandbox: Sandbox
     service: Service
-    behave: Callable[[Behaviour], None]
+    behave: Behave
 
-    async def person(self, language_code: str = "en") -> SandboxUser:
-        """A new user who has chosen the toy mode."""
+    async def person(self, language_code: str = "en", mode: Algorithm = TOY) -> SandboxUser:
+        """A new user who has chosen the mode."""
         user = self.sandbox.user(first_name="Ann", language_code=language_code)
         await user.send_text("/start")
         menu = await user.wait_for(has_button("mode:toy"))
-        await user.press(menu, "mode:toy")
-        await user.wait_for(says("Toy"))
+        await user.press(menu, f"mode:{mode.key}")
+        await user.wait_for(says(f"{mode.title}."))
         return user
 
 

@@ -1,8 +1,8 @@
-"""One bot a module, with a toy mode that paints at once or as slowly as the test wants."""
+"""One bot a module, with toy modes that paint at once or as slowly as the test wants."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,8 @@ from ml_models import registry
 from sandbox.server import Sandbox
 from tests import toy_algorithm
 from tests.bots import ADMIN_ID, bot_in
-from tests.chat import Stage, has_button
-from tests.toy_algorithm import TOY, Behaviour
+from tests.chat import Behave, Stage, has_button
+from tests.toy_algorithm import TOYS, Behaviour
 
 
 @pytest.fixture(autouse=True)
@@ -26,23 +26,23 @@ def plain_tracebacks() -> None:
 
 
 @pytest.fixture(scope="module")
-def behave(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Behaviour], None]]:
+def behave(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behave]:
     file = tmp_path_factory.mktemp("toy") / "behaviour"
 
-    def set_behaviour(behaviour: Behaviour) -> None:
+    def set_behaviour(behaviour: Behaviour, quick: Behaviour = Behaviour.PAINT) -> None:
         file.write_text(behaviour.name)
+        file.with_name(file.name + toy_algorithm.QUICK_SUFFIX).write_text(quick.name)
 
     set_behaviour(Behaviour.PAINT)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(toy_algorithm.BEHAVIOUR_FILE, str(file))
-        patch.setitem(registry.ALGORITHMS, TOY.key, TOY)
+        for toy in TOYS:
+            patch.setitem(registry.ALGORITHMS, toy.key, toy)
         yield set_behaviour
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_stage(
-    behave: Callable[[Behaviour], None], tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
+async def shared_stage(behave: Behave, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     async with Sandbox() as sandbox:
         sandbox.user(ADMIN_ID, first_name="Admin")
         await sandbox.user(ADMIN_ID).send_text("/start")

@@ -12,9 +12,11 @@ from handlers.desk import Desk, Person, begin_anew
 from handlers.draft import Draft
 from handlers.inbox import items_of
 from keyboards.menu import menu
+from keyboards.options import sizes_px
 from locales.catalogue import Markup, Say, duration
-from ml_models.contract import DEFAULT_SIZE_PX, SIZES_PX
-from ml_models.registry import ALGORITHMS
+from ml_models.contract import DEFAULT_SIZE_PX
+from ml_models.registry import ALGORITHMS, DEFAULT_ALGORITHM, Algorithm
+from processing.instant_draft import drafting
 from processing.job import Job
 from processing.queue.base import JobQueue
 from processing.status_message import StatusMessages
@@ -27,7 +29,9 @@ async def start(
     before = Draft.from_data(await state.get_data())
     await begin_anew(state, Draft())
     await desk.discard(person, before.panel_id)
-    text = say("start.greeting", name=event_from_user.first_name)
+    styles = ALGORITHMS[DEFAULT_ALGORITHM].max_styles
+    what = Markup(say("start.photo_and_style" if styles else "start.photo"))
+    text = say("start.greeting", name=event_from_user.first_name, what=what)
     await message.answer(text, reply_markup=menu(say, ALGORITHMS.values()))
 
 
@@ -67,28 +71,37 @@ async def cancel(
 
 def help_text(say: Say, settings: Settings) -> str:
     """How it works, what is taken, the modes of the registry."""
-    modes = [
+    modes = ALGORITHMS.values()
+    lines = [
         say(
             "help.mode",
-            title=algorithm.title,
-            kind=say(f"kind.{algorithm.kind}"),
-            styles=styles_taken(algorithm.min_styles, algorithm.max_styles),
-            duration=duration(say, algorithm.seconds_at_512),
+            title=mode.title,
+            kind=say(f"kind.{mode.kind}"),
+            styles=styles_taken(say, mode),
+            largest_px=max(sizes_px(mode)),
+            duration=duration(say, mode.seconds_at_512),
         )
-        for algorithm in ALGORITHMS.values()
+        for mode in modes
+    ]
+    # What no mode does is not told.
+    extras = [
+        say("help.photo_alone") if any(not mode.max_styles for mode in modes) else "",
+        say("help.draft") if any(drafting(mode.key) for mode in modes) else "",
     ]
     return say(
         "help.text",
         limit_mb=settings.file_limit_mb,
         megapixels=settings.max_image_megapixels,
         size_px=DEFAULT_SIZE_PX,
-        largest_px=max(SIZES_PX),
-        modes=Markup("\n".join(modes)),
+        largest_px=max(max(sizes_px(mode)) for mode in modes),
+        extras=Markup("".join(f"{extra}\n" for extra in extras if extra)),
+        modes=Markup("\n".join(lines)),
     )
 
 
-def styles_taken(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low}–{high}"
+def styles_taken(say: Say, mode: Algorithm) -> str:
+    low, high = mode.min_styles, mode.max_styles
+    return say("help.styles", styles=str(low) if low == high else f"{low}–{high}") if high else say("help.no_style")
 
 
 def create_router() -> Router:

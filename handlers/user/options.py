@@ -17,31 +17,34 @@ from handlers.draft import Draft, Gathering
 from handlers.inbox import items_of
 from handlers.options import DEFAULTS, Options, another_variant
 from keyboards.callback_data import Option, OptionButton, PanelButton, PanelStep, ShareButton
-from keyboards.options import STRENGTHS
+from keyboards.options import STRENGTHS, sizes_px
 from locales.catalogue import Say
-from ml_models.contract import SIZES_PX, STROKE_SCALES
+from ml_models.contract import STROKE_SCALES
+from ml_models.registry import Algorithm
 
 
 async def choose(query: CallbackQuery, callback_data: OptionButton, state: FSMContext, say: Say) -> None:
     draft = await _held(state, callback_data.message_id)
-    options = draft and chosen(draft.options, callback_data.option, callback_data.value)
+    options = draft and chosen(draft.options, draft.mode, callback_data.option, callback_data.value)
     if not draft or not options:
         await refuse(query, say("button.unknown"))
         return
     await _show(query, state, say, draft.with_options(options))
 
 
-def chosen(options: Options, option: Option, value: int) -> Options | None:
-    """Return the options with that one changed, or None for a value that no button offers."""
+def chosen(options: Options, mode: Algorithm, option: Option, value: int) -> Options | None:
+    """Return the options with that one changed, or None for a value that no button offers in that mode."""
     match option:
-        case Option.SIZE if value in SIZES_PX:
+        case Option.SIZE if value in sizes_px(mode):
             return replace(options, size_px=value)
         case Option.STRENGTH if value in STRENGTHS:
             return replace(options, strength=value / 100)
-        case Option.STROKES if value / 100 in STROKE_SCALES.values():
+        case Option.STROKES if mode.max_styles and value / 100 in STROKE_SCALES.values():
             return replace(options, stroke_scale=value / 100)
         case Option.COLOURS if value in (0, 1):
             return replace(options, keep_colours=bool(value))
+        case Option.DRAFT if mode.draft and value in (0, 1):
+            return replace(options, draft_first=bool(value))
     return None
 
 

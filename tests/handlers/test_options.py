@@ -94,7 +94,7 @@ async def test_what_the_buttons_choose_is_ordered_said_and_painted(stage: Stage)
     assert words(result).endswith("\n" + said)
     # All of it has reached the algorithm.
     reached = {"size_px": 768, "strength": 0.5, "stroke_scale": 2.0, "keep_colours": True, "seed": order.seed}
-    assert last_request() == reached | {"weights": [1.0]}
+    assert last_request() == reached | {"weights": [1.0], "initial": None}
     await user.press(result, "📄 As a file")
     file = await user.wait_for(lambda message: message["from_bot"] and "document" in message)
     assert f"variant {order.seed}" in words(file)

@@ -20,14 +20,16 @@ from keyboards.callback_data import (
     PanelButton,
     PanelStep,
     ShareButton,
+    StrengthButton,
 )
 from keyboards.draft import draft_buttons
-from keyboards.job import failure_buttons, result_buttons, status_buttons
+from keyboards.job import Offers, failure_buttons, result_buttons, status_buttons
 from keyboards.menu import menu
-from keyboards.options import CHOSEN, Shown, options_buttons
+from keyboards.options import CHOSEN, LARGER_SIZES_PX, STRENGTHS, Shown, options_buttons, sizes_px
 from locales.catalogue import Catalogue
 from ml_models.contract import MAX_SIZE_PX, SIZES_PX, STROKE_SCALES
 from ml_models.registry import ALGORITHMS
+from tests.toy_algorithm import QUICK, TOY
 
 say = partial(Catalogue().say, "en")
 LARGEST = 2**63 - 1
@@ -47,6 +49,7 @@ def data(markup: InlineKeyboardMarkup) -> list[str]:
         *(OptionButton(option=option, value=MAX_SIZE_PX, message_id=LARGEST) for option in Option),
         *(PanelButton(step=step, message_id=LARGEST) for step in PanelStep),
         ShareButton(style=3, percent=100, message_id=LARGEST),
+        StrengthButton(percent=100, job_id=LARGEST),
     ],
 )
 def test_callback_data_fits_and_comes_back(button: CallbackData) -> None:
@@ -69,13 +72,34 @@ def test_job_buttons_name_their_job() -> None:
     assert data(status_buttons(say, 5, swap=False)) == ["job:cancel:5"]
     assert data(status_buttons(say, 5, swap=True)) == ["job:cancel:5", "job:swap:5"]
     assert data(status_buttons(say, 5, swap=True, keep=True)) == ["job:keep:5", "job:cancel:5", "job:swap:5"]
-    assert data(result_buttons(say, 5, styles=True)) == ["job:file:5", "job:again:5", "job:options:5", "job:style:5"]
-    assert data(result_buttons(say, 5, styles=False)) == ["job:file:5", "job:again:5", "job:options:5"]
+    painted = ["job:file:5", "job:again:5", "job:options:5", "job:style:5"]
+    assert data(result_buttons(say, 5, Offers(swap=True))) == painted
+    assert data(result_buttons(say, 5, Offers(styles=False))) == painted[:-1]
     assert data(failure_buttons(say, 5, styles=True)) == ["job:again:5", "job:options:5", "job:style:5"]
 
 
+def test_an_instant_result_has_other_strengths_in_the_place_of_another_variant() -> None:
+    instant = Offers(instant=True, swap=True)
+    more = ["job:options:5", "job:style:5", "job:swap:5"]
+    assert data(result_buttons(say, 5, instant)) == ["job:file:5", "job:strengths:5", *more]
+    open_row = result_buttons(say, 5, instant, strength=0.5)
+    assert data(open_row) == [*(f"strength:{percent}:5" for percent in STRENGTHS), "job:file:5", *more]
+    assert marked(open_row) == ["strength:50:5"]
+    alone = result_buttons(say, 5, Offers(instant=True, styles=False))
+    assert data(alone) == ["job:file:5", "job:strengths:5", "job:options:5"]
+
+
+@pytest.mark.parametrize("strength", [None, 1.0])
+def test_the_painting_of_a_draft_is_alone_on_the_first_row(strength: float | None) -> None:
+    markup = result_buttons(say, 5, Offers(paint=True, instant=True, swap=True), strength)
+    assert [button.callback_data for button in markup.inline_keyboard[0]] == ["job:paint:5"]
+    assert "job:paint:5" not in data(markup)[1:]
+    assert max(len(row) for row in markup.inline_keyboard) <= 4
+
+
 def panel(*percents: int, complete: bool = True, empty: bool = False, **changes: Any) -> InlineKeyboardMarkup:
-    values = {"size_px": 512, "strength": 1.0, "stroke_scale": 1.0, "keep_colours": False, "swap": None}
+    values = {"sizes_px": sizes_px(TOY), "size_px": 512, "strength": 1.0, "stroke_scale": 1.0, "keep_colours": False}
+    values |= {"draft_first": None, "strokes": True, "variants": True, "swap": None}
     return options_buttons(say, Shown(7, percents=percents, complete=complete, empty=empty, **(values | changes)))
 
 
@@ -93,6 +117,20 @@ def test_the_options_offer_every_size_and_stroke_and_mark_what_is_chosen() -> No
     # Its button would give the colours of the style back.
     chosen = ["option:size:2048:7", "option:strength:25:7", "option:strokes:50:7", "option:colours:0:7"]
     assert marked(changed) == chosen
+
+
+def test_a_mode_is_offered_what_it_can_do() -> None:
+    assert sizes_px(TOY) == SIZES_PX
+    assert sizes_px(QUICK) == (*SIZES_PX, *LARGER_SIZES_PX)
+    large = panel(100, sizes_px=sizes_px(QUICK))
+    assert [len(row) for row in large.inline_keyboard[:3]] == [3, 3, 4]
+    bare = data(panel(sizes_px=(512,), strokes=False, variants=False))
+    assert not [button for button in bare if button.startswith(("option:strokes", "option:draft", "panel:variant"))]
+    assert "panel:variant:7" in data(panel(100))
+    # The button gives what is not so yet.
+    assert "option:draft:0:7" in marked(panel(100, draft_first=True))
+    assert "option:draft:1:7" in data(panel(100, draft_first=False))
+    assert "option:draft:1:7" not in marked(panel(100, draft_first=False))
 
 
 def test_shares_have_buttons_as_soon_as_there_are_two_styles() -> None:
@@ -117,6 +155,6 @@ def test_the_last_row_paints_what_is_complete_and_closes_what_is_not() -> None:
 
 
 def test_no_row_is_longer_than_a_phone_shows() -> None:
-    for markup in (panel(100), panel(70, 30), panel(25, 25, 25, 25)):
+    for markup in (panel(100), panel(70, 30), panel(25, 25, 25, 25), panel(100, sizes_px=sizes_px(QUICK))):
         assert max(len(row) for row in markup.inline_keyboard) <= 4
         assert all(len(button.text) <= 36 // len(row) for row in markup.inline_keyboard for button in row)

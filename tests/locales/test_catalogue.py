@@ -93,7 +93,9 @@ def test_the_language_follows_the_users_client(code: str | None, language: str) 
 
 def test_details_are_escaped_for_html_unless_they_are_html() -> None:
     catalogue = Catalogue()
-    assert "&lt;b&gt;Ann&lt;/b&gt; &amp; Co" in catalogue.say("en", "start.greeting", name="<b>Ann</b> & Co")
+    greeting = catalogue.say("en", "start.greeting", name="<b>Ann</b> & Co", what=Markup("<b>x</b>"))
+    assert "&lt;b&gt;Ann&lt;/b&gt; &amp; Co" in greeting
+    assert "<b>x</b>" in greeting
     assert catalogue.say("en", "cancel.jobs") == "Stopped."
     assert "<b>x</b>" in catalogue.say("en", "example.caption", name=Markup("<b>x</b>"))
 
