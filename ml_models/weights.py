@@ -14,6 +14,7 @@ from ml_models.remote_file import open_source
 from ml_models.tensor_files import read_tensors, write_tensors
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 VGG19_PATH = Path(__file__).parent / "nst_gatys" / "pretrained_models" / "vgg19_first_11_layers.safetensors"
@@ -35,10 +36,13 @@ VGG19_SHAPES: dict[str, tuple[int, ...]] = {
 OnBytes = Callable[[int, int], None]
 
 
-def load_verified(path: Path, shapes: Mapping[str, tuple[int, ...]], sha256: str | None) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, in the order of shapes.
+def load_verified(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], sha256: str | None, stored: torch.dtype | None = None
+) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, float32, in the order of shapes.
 
     Args:
+        stored: the type they have in the file, float32 where none is given.
         sha256: over the float32 bytes of the tensors in the order of shapes; None where none is known.
 
     Raises:
@@ -52,11 +56,12 @@ def load_verified(path: Path, shapes: Mapping[str, tuple[int, ...]], sha256: str
         tensors = load(path.read_bytes())
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(f"{path.name} cannot be read as safetensors ({error}): install it anew") from error
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if tensor.dtype == torch.float32}
+    stored = stored or torch.float32
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if tensor.dtype == stored}
     if found != dict(shapes):
         wrong = sorted(name for name in {*found, *shapes, *tensors} if found.get(name) != shapes.get(name))
         raise WeightsError(f"{path.name} has other tensors than expected ({', '.join(wrong[:4])}): install it anew")
-    tensors = {name: tensors[name].contiguous() for name in shapes}
+    tensors = {name: tensors[name].float().contiguous() for name in shapes}
     if sha256 is not None:
         digest = _digest([tensor.numpy().tobytes() for tensor in tensors.values()])
         if digest != sha256:

@@ -1,0 +1,144 @@
+"""AdaIN's networks: the packaged pair, and the published one once it is installed."""
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from ml_models.adain.build_style_transfer_model import MARGIN_PX, StyleTransferModel
+from ml_models.adain.custom_layers import MIRRORED, Decoder
+from ml_models.adain.statistics import TAPS
+from ml_models.devices import half_precision
+from ml_models.encoders import load_slim
+from ml_models.encoders.slim import WIDTHS
+from ml_models.encoders.teacher import CONVOLUTIONS, OxfordVGG19
+from ml_models.errors import InvalidRequestError, WeightsError
+from ml_models.weights import load_verified
+
+FOLDER = Path(__file__).parent / "pretrained_models"
+DECODER_PATH = FOLDER / "adain_decoder.safetensors"
+PUBLISHED_ENCODER_PATH = FOLDER / "vgg_normalised_relu4_1.safetensors"
+PUBLISHED_DECODER_PATH = FOLDER / "published_decoder.safetensors"
+ENCODERS = ("slim", "oxford")
+OXFORD_WIDTHS = (64, 64, 128, 128, 256, 256, 256, 256, 512)
+#: Index in the Sequential of pytorch-AdaIN's decoder, in the order of MIRRORED.
+PUBLISHED_INDICES = (1, 5, 8, 11, 14, 18, 21, 25, 28)
+
+
+def choose_encoder(name: str | None) -> str:
+    """Return the name; None asks for the packaged one. Raise InvalidRequestError for an unknown name."""
+    name = name or "slim"
+    if name not in ENCODERS:
+        raise InvalidRequestError(f"encoder={name!r} is not known: give one of {', '.join(ENCODERS)}", field="encoder")
+    return name
+
+
+@cache
+def load_model(encoder: str, device: torch.device) -> StyleTransferModel:
+    """Return the encoder of this name with its decoder, loaded once a process; it is not to be changed.
+
+    Raises WeightsError where a file is not installed or damaged.
+    """
+    if encoder == "oxford":
+        return published_model(PUBLISHED_ENCODER_PATH, PUBLISHED_DECODER_PATH, device)
+    precision = half_precision(device)
+    network = copy.deepcopy(load_slim()).to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    decoder = load_decoder(DECODER_PATH).to(device)
+    return StyleTransferModel(lambda image: network.raw(image, TAPS), decoder, MARGIN_PX)
+
+
+def load_decoder(path: Path) -> Decoder:
+    """Return the packaged decoder, which is stored in half precision, in float32."""
+    decoder = Decoder(WIDTHS, modulated=True)
+    decoder.load_state_dict(load_verified(path, shapes_of(decoder), None, torch.float16))
+    return decoder.requires_grad_(False)
+
+
+def published_model(encoder: Path, decoder: Path, device: torch.device) -> StyleTransferModel:
+    """Return a pair of pytorch-AdaIN's layout: reflection padding in every layer, and no margin."""
+    for path in (encoder, decoder):
+        if not path.exists():
+            raise WeightsError(
+                f"the published AdaIN is not installed ({path}): run `python main.py weights adain --from FOLDER`"
+            )
+    load_verified(encoder, oxford_shapes(), None)
+    precision = half_precision(device)
+    network = OxfordVGG19(encoder).to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return StyleTransferModel(
+        lambda image: network(image.to(precision, memory_format=torch.channels_last)),
+        load_published_decoder(decoder).to(device),
+        0,
+    )
+
+
+def load_published_decoder(path: Path) -> Decoder:
+    """Return a decoder of pytorch-AdaIN's layout."""
+    stored = load_verified(path, published_shapes(), None)
+    decoder = Decoder(OXFORD_WIDTHS, modulated=False)
+    decoder.load_state_dict({_ours(name): value for name, value in stored.items()})
+    return decoder.requires_grad_(False)
+
+
+def install_published(encoder: Path, decoder: Path) -> tuple[Path, Path]:
+    """Verify a published pair by names and shapes, copy it to where load_model looks, and return where it lies.
+
+    Args:
+        encoder: the Oxford VGG19 up to relu4_1 of pytorch-AdaIN's layout (vgg_normalised), safetensors, float32.
+        decoder: its decoder.
+
+    Raises WeightsError; then nothing is changed.
+    """
+    tensors = load_verified(encoder, oxford_shapes(), None), load_verified(decoder, published_shapes(), None)
+    paths = PUBLISHED_ENCODER_PATH, PUBLISHED_DECODER_PATH
+    for path, one in zip(paths, tensors, strict=True):
+        _write(path, one)
+    return paths
+
+
+def oxford_shapes() -> dict[str, tuple[int, ...]]:
+    """Return {name: shape} of vgg_normalised up to relu4_1."""
+    shapes: dict[str, tuple[int, ...]] = {"0.weight": (3, 3, 1, 1), "0.bias": (3,)}
+    inputs = 3
+    for index, width in zip(CONVOLUTIONS, OXFORD_WIDTHS, strict=True):
+        shapes |= {f"{index}.weight": (width, inputs, 3, 3), f"{index}.bias": (width,)}
+        inputs = width
+    return shapes
+
+
+def published_shapes() -> dict[str, tuple[int, ...]]:
+    """Return {name: shape} of pytorch-AdaIN's decoder."""
+    with torch.device("meta"):
+        ours = shapes_of(Decoder(OXFORD_WIDTHS, modulated=False))
+    names = [f"{index}.{part}" for index in PUBLISHED_INDICES for part in ("weight", "bias")]
+    return {name: ours[_ours(name)] for name in names}
+
+
+def shapes_of(decoder: Decoder) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in decoder.state_dict().items()}
+
+
+def _ours(published: str) -> str:
+    """Return what the decoder calls "1.weight" and so on."""
+    index, _, part = published.partition(".")
+    return f"convolutions.{MIRRORED[PUBLISHED_INDICES.index(int(index))]}.{part}"
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".adain-", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as out:
+            out.write(save(dict(tensors)))
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

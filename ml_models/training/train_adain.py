@@ -1,0 +1,251 @@
+"""Train the decoder of AdaIN for the packaged encoder.
+
+    python -m ml_models.training.train_adain --judge vgg_normalised_relu4_1.safetensors \
+        --photos PHOTOS --paintings PAINTINGS --held-out PHOTOS/kodak --held-out PAINTINGS/styleid_sty --minutes 75
+
+Resumes from its checkpoint. Writes the packaged safetensors file, a log of losses, and sheets of held-out pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+from tqdm import tqdm
+
+from ml_models.adain.build_style_transfer_model import StyleTransferModel, normalised
+from ml_models.adain.custom_layers import Decoder, adaptive_instance_normalisation, flat
+from ml_models.adain.statistics import TAPS, mixed, statistics_of
+from ml_models.adain.weights import published_model
+from ml_models.devices import half_precision
+from ml_models.encoders import load_slim
+from ml_models.encoders.slim import WIDTHS
+from ml_models.encoders.teacher import OxfordVGG19
+from ml_models.losses import total_variation
+from ml_models.training.adain_batches import Batch, Batches
+from ml_models.training.adain_sheets import HeldOut, painter
+from ml_models.training.optimiser import Optimiser, average_into, rate_share
+from ml_models.training.pictures import find_pictures, load_picture
+
+AVERAGE_DECAY = 0.998
+#: The style's weight begins with this share of itself and is whole after this share of the run.
+STYLE_START, STYLE_RISE = 0.1, 0.4
+SHORT_SIDE_PX = 384
+#: Of the squared distance by which colours leave 0..1.
+RANGE_WEIGHT = 20.0
+OUTPUT = Path(__file__).parents[1] / "adain/pretrained_models/adain_decoder.safetensors"
+
+
+def fresh_decoder() -> Decoder:
+    decoder = Decoder(WIDTHS, modulated=True)
+    for convolution in decoder.convolutions.values():
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")  # type: ignore[arg-type]
+        nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+    for tap, join in decoder.joins.items():
+        # What is joined in is at first the normalised feature itself: forms are there from the start. The pixels' own
+        # layer begins with nothing, for as long as it gives all forms, nothing deeper learns to.
+        (nn.init.zeros_ if tap == "relu1_1" else nn.init.dirac_)(join.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(join.bias)  # type: ignore[arg-type]
+    last = decoder.convolutions["conv1_1"]
+    with torch.no_grad():
+        last.weight.mul_(0.1)  # type: ignore[operator]
+        last.bias.fill_(0.5)  # type: ignore[operator]
+    return decoder
+
+
+def optimiser_of(decoder: Decoder, muon_rate: float, adam_rate: float) -> Optimiser:
+    """Return Muon for the 3x3 kernels but the one that gives colours, and Adam for the rest."""
+    kernels = [c.weight for name, c in decoder.convolutions.items() if name != "conv1_1"]
+    chosen = {id(kernel) for kernel in kernels}
+    others = [parameter for parameter in decoder.parameters() if id(parameter) not in chosen]
+    return Optimiser(kernels, others, muon_rate=muon_rate, adam_rate=adam_rate)  # type: ignore[arg-type]
+
+
+def losses_of(decoder: Decoder, judge: OxfordVGG19, batch: Batch) -> dict[str, Tensor]:
+    """Return content and style (equations 12 and 13 of the paper), and the variation of neighbouring pixels."""
+    target = mixed([batch.own, batch.style], [1 - batch.strength, batch.strength])
+    wanted = mixed([batch.judged_own, batch.judged_style], [1 - batch.strength, batch.strength])
+    image = decoder(normalised(batch.features, batch.own, target), target)
+    features = judge(image)
+    goal = adaptive_instance_normalisation(batch.judged, batch.judged_own["relu4_1"], wanted["relu4_1"])
+    losses = {"content": mse_loss(features["relu4_1"].float(), goal.float())}
+    for tap, (mean, deviation) in statistics_of(features).items():
+        losses[tap] = mse_loss(mean, wanted[tap][0]) + mse_loss(deviation, wanted[tap][1])
+    losses["variation"] = total_variation(image.float())
+    losses["range"] = (image.float() - image.float().clamp(0, 1)).square().mean()
+    return losses
+
+
+def measure_styles(decoder: Decoder, batches: Batches) -> None:
+    """Tell the decoder where the statistics of styles lie."""
+    if decoder.modulation is None:
+        return
+    values = torch.cat([flat(batches.draw(8).style) for _ in range(8)])
+    spread, centre = torch.std_mean(values, dim=0)
+    decoder.modulation.centre.copy_(centre)
+    decoder.modulation.spread.copy_(spread + 0.1 * spread.mean())
+
+
+class Training:
+    """The networks of a run, what they have learnt so far, and how far it is."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        # Half precision rounds far below what the decoder leaves.
+        precision = half_precision(torch.device("cpu"))
+        self.encoder = copy.deepcopy(load_slim()).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.judge = OxfordVGG19(arguments.judge).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        excluded = tuple(folder.name for folder in arguments.held_out)
+
+        def load(folders: list[Path]) -> list[Tensor]:
+            paths = find_pictures(folders, excluded)[:: arguments.stride]
+            return [load_picture(path, SHORT_SIDE_PX) for path in tqdm(paths, desc="reading", unit="picture")]
+
+        photos, paintings = load(arguments.photos), load(arguments.paintings)
+        self.batches = Batches(self.encoder, self.judge, photos, paintings, arguments.crop_px, arguments.seed)
+        self.decoder = fresh_decoder()
+        self.average = copy.deepcopy(self.decoder)
+        self.optimiser = optimiser_of(self.decoder, arguments.muon_rate, arguments.adam_rate)
+        self.steps, self.seconds = 0, 0.0
+        if arguments.checkpoint.exists():
+            self._resume()
+        else:
+            measure_styles(self.decoder, self.batches)
+            self.average.load_state_dict(self.decoder.state_dict())
+        self.held_out = HeldOut(
+            self.judge, *(find_pictures([folder])[:: arguments.held_out_stride] for folder in arguments.held_out)
+        )
+
+    @property
+    def done(self) -> float:
+        """How far the run is, 0..1, by steps or by minutes, whichever ends first."""
+        return float(max(self.steps / self.arguments.steps, self.seconds / (60 * self.arguments.minutes)))
+
+    @property
+    def style_weight(self) -> float:
+        """The weight of the style now.
+
+        It rises, for a decoder that is pressed to match statistics before it knows forms learns a relief of strokes
+        that covers every photo alike, and keeps it.
+        """
+        return float(self.arguments.style_weight * min(1.0, STYLE_START + (1 - STYLE_START) * self.done / STYLE_RISE))
+
+    def step(self) -> dict[str, float]:
+        """Take one step and return the losses."""
+        started = time.perf_counter()
+        losses = losses_of(self.decoder, self.judge, self.batches.draw(self.arguments.batch_size))
+        losses["style"] = torch.stack([losses[tap] for tap in TAPS]).sum()
+        loss = losses["content"] + self.style_weight * losses["style"]
+        loss = loss + self.arguments.variation_weight * losses["variation"] + RANGE_WEIGHT * losses["range"]
+        for parameter in self.decoder.parameters():
+            parameter.grad = None
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), 1.0)
+        self.optimiser.step(rate_share(self.steps, self.done))
+        average_into(self.average, self.decoder, self.steps, AVERAGE_DECAY)
+        self.steps += 1
+        self.seconds += time.perf_counter() - started
+        return {name: round(float(value.detach()), 5) for name, value in losses.items()}
+
+    def save(self) -> None:
+        """Write the checkpoint and the averaged weights."""
+        torch.save(
+            {
+                "decoder": self.decoder.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state(),
+                "generators": self.batches.state(),
+                "step": self.steps,
+                "seconds": self.seconds,
+            },
+            self.arguments.checkpoint,
+        )
+        weights = {name: value.to(torch.float16).contiguous() for name, value in self.average.state_dict().items()}
+        save_file(weights, self.arguments.output, {"steps": str(self.steps), "seconds": str(round(self.seconds))})
+
+    def evaluate(self, others: list[list[Tensor]]) -> dict[str, float]:
+        """Write a sheet of held-out pairs, with columns of others beside ours, and return the losses on them."""
+        model = StyleTransferModel(lambda image: self.encoder.raw(image, TAPS), self.average)
+        measured, images = self.held_out.measure(painter(model))
+        sheet = self.held_out.sheet([images, *others])
+        sheet.save(self.arguments.checkpoint.with_name(f"sheet_{self.steps:05d}.jpg"), quality=90)
+        return measured
+
+    def note(self, row: dict[str, object]) -> None:
+        """Add a row to the log."""
+        with self.arguments.checkpoint.with_suffix(".log.jsonl").open("a") as log:
+            log.write(json.dumps({"step": self.steps, "seconds": round(self.seconds)} | row) + "\n")
+
+    def _resume(self) -> None:
+        state = torch.load(self.arguments.checkpoint, weights_only=True)
+        self.decoder.load_state_dict(state["decoder"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load(state["optimiser"])
+        self.batches.load(state["generators"])
+        self.steps, self.seconds = state["step"], state["seconds"]
+
+
+def train(arguments: argparse.Namespace) -> None:
+    torch.manual_seed(arguments.seed)
+    torch.set_num_threads(arguments.threads)
+    training = Training(arguments)
+    others = []
+    if arguments.published_decoder:
+        published = published_model(arguments.judge, arguments.published_decoder, torch.device("cpu"))
+        measured, images = training.held_out.measure(painter(published))
+        tqdm.write(f"published pair on the held-out pairs: {measured}")
+        others.append(images)
+    with tqdm(total=arguments.steps, initial=training.steps, unit="step") as progress:
+        while training.done < 1:
+            losses = training.step()
+            progress.update()
+            if training.steps % 20 == 0:
+                training.note(dict(losses))
+                progress.set_postfix(style=f"{losses['style']:.3f}", content=f"{losses['content']:.3f}")
+            if training.steps % arguments.save_every == 0 or training.done >= 1:
+                training.save()
+            if training.held_out.pairs and (training.steps % arguments.sheet_every == 0 or training.done >= 1):
+                training.note({"held_out": training.evaluate(others)})
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--judge", type=Path, required=True, help="the Oxford VGG19 up to relu4_1, normalised")
+    parser.add_argument("--published-decoder", type=Path, help="the judge's own, to be shown beside on the sheets")
+    parser.add_argument("--photos", type=Path, action="append", required=True)
+    parser.add_argument("--paintings", type=Path, action="append", required=True)
+    parser.add_argument("--held-out", type=Path, action="append", default=[], help="photos, then paintings")
+    parser.add_argument("--held-out-stride", type=int, default=3)
+    parser.add_argument("--stride", type=int, default=1, help="take every n-th picture, for a trial")
+    parser.add_argument("--crop-px", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--style-weight", type=float, default=10.0, help="against the content's 1; 10 in the paper")
+    parser.add_argument("--variation-weight", type=float, default=1.0)
+    parser.add_argument("--muon-rate", type=float, default=2.5e-3)
+    parser.add_argument("--adam-rate", type=float, default=2e-3)
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--minutes", type=float, default=75.0, help="of steps; the rates fall by whichever ends first")
+    parser.add_argument("--save-every", type=int, default=100)
+    parser.add_argument("--sheet-every", type=int, default=250)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--checkpoint", type=Path, default=Path("data/training/adain/checkpoint.pt"))
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    arguments = parse()
+    arguments.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    train(arguments)
+
+
+if __name__ == "__main__":
+    main()
