@@ -139,7 +139,7 @@ class Settings:
     pool_size: int = _setting(
         _integer(1, 64),
         max(1, (os.cpu_count() or 1) // 2),
-        "paintings at a time, a worker process each, and one more for what is instant; the default is half the processors",
+        "paintings at a time, a worker process each, and one more for drafts; the default is half the processors",
     )
     queue_limit: int = _setting(_integer(1, 100_000), 100, "jobs that wait or run, of all users")
     user_queue_limit: int = _setting(_integer(1, 1000), 3, "jobs that wait or run, of one user")

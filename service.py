@@ -32,7 +32,7 @@ from locales.catalogue import Catalogue
 from processing.delivery import TelegramDelivery
 from processing.download import TelegramPictures
 from processing.folders import JobFolders
-from processing.lanes import INSTANT_SLOTS
+from processing.lanes import SHORT_SLOTS
 from processing.places import PlacesInLine
 from processing.pool import Pool
 from processing.queue.local import LocalQueue
@@ -99,7 +99,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         pictures = TelegramPictures(bot, limit_mb=settings.file_limit_mb, max_megapixels=settings.max_image_megapixels)
         status_messages = StatusMessages(bot, store, catalogue)
         stack.push_async_callback(status_messages.close)
-        pool = Pool(settings.pool_size, memory_mb=settings.worker_memory_mb, spare=INSTANT_SLOTS)
+        pool = Pool(settings.pool_size, memory_mb=settings.worker_memory_mb, spare=SHORT_SLOTS)
         await pool.start()
         stack.push_async_callback(pool.close)
         runner = Runner(

@@ -21,8 +21,8 @@ from locales.catalogue import Say
 from ml_models.contract import SIZES_PX, STROKE_SCALES
 from ml_models.registry import Algorithm
 
-#: Offered beyond SIZES_PX by modes that paint so large; a PNG of them is within the 50 MB that a bot may send.
-LARGER_SIZES_PX = (3072, 4096)
+#: Offered beyond SIZES_PX by modes that paint so large; any PNG of them is within the 50 MB that a bot may send.
+LARGER_SIZES_PX = (3072, 3840)
 LONGEST_ROW = 4
 STRENGTHS = (25, 50, 75, 100)
 #: The first of two styles in percent.

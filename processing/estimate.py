@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Protocol
 
-from ml_models.registry import ALGORITHMS, Kind
-from processing.lanes import kind_of, may_begin
+from ml_models.registry import ALGORITHMS
+from processing.lanes import Lane, lane_of, may_begin
 
 RECENT_RUNS = 25
 RECENT_FOR_S = 5.0
@@ -82,33 +82,33 @@ def places(
 
     Args:
         line: the running jobs, then the waiting ones in their order.
-        seconds_of: what the run of a job takes in all; behind a job of unknown length nothing of its kind is known.
-        slots: how many paintings run at a time; processing.lanes tells what instant jobs have beside them.
+        seconds_of: what the run of a job takes in all; behind a job of unknown length nothing of its lane is known.
+        slots: how many long jobs run at a time; processing.lanes tells what short ones have beside them.
     """
     found: dict[int, Place] = {}
-    running: Counter[Kind] = Counter()
-    ends: list[tuple[float, Kind]] = []
-    waiting: dict[Kind, deque[Turn]] = {kind: deque() for kind in Kind}
-    unknown: set[Kind] = set()
-    users: set[tuple[int, Kind]] = set()
+    running: Counter[Lane] = Counter()
+    ends: list[tuple[float, Lane]] = []
+    waiting: dict[Lane, deque[Turn]] = {lane: deque() for lane in Lane}
+    unknown: set[Lane] = set()
+    users: set[tuple[int, Lane]] = set()
     for turn in line:
-        kind = kind_of(turn.algorithm)
+        lane = lane_of(turn.algorithm, turn.size_px)
         if turn.started_at is None:
-            waiting[kind].append(turn)
+            waiting[lane].append(turn)
             continue
         takes = seconds_of(turn)
         ran_s = (now - turn.started_at).total_seconds()
         ends_s = max((takes or 0.0) - ran_s, (takes or 0.0) * OVERDUE_SHARE)
         found[turn.job_id] = Place(0, None if takes is None else ends_s)
         if takes is None:
-            unknown.add(kind)
-        running[kind] += 1
-        users.add((turn.user_id, kind))
-        heapq.heappush(ends, (ends_s, kind))
-    positions: Counter[Kind] = Counter()
+            unknown.add(lane)
+        running[lane] += 1
+        users.add((turn.user_id, lane))
+        heapq.heappush(ends, (ends_s, lane))
+    positions: Counter[Lane] = Counter()
     begins_s, at_once = 0.0, True
     while any(waiting.values()):
-        begun = next((kind for kind in may_begin(running, slots) if waiting[kind]), None)
+        begun = next((lane for lane in may_begin(running, slots) if waiting[lane]), None)
         if begun is None:
             begins_s, ended = heapq.heappop(ends)
             running[ended] -= 1

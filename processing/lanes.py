@@ -1,17 +1,26 @@
-"""Two lanes: which kinds of jobs may begin, so that an instant one waits behind no painting and starves none.
+"""Two lanes: which jobs may begin, so that a short one waits behind no painting and starves none.
 
-Paintings have POOL_SIZE slots, and one slot more is for instant jobs alone. Instant jobs also take slots of the
-paintings while no painting waits for them, so a painting waits for one instant run at most, which is a second or two.
+Long jobs have POOL_SIZE slots, and one slot more is for short ones alone. Short jobs also take slots of the long ones
+while no long one waits for them, so a painting waits for one short run at most.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from enum import StrEnum
 
-from ml_models.registry import ALGORITHMS, Kind
+from ml_models.registry import ALGORITHMS, Algorithm, Kind
 
-#: Slots beyond those of the paintings.
-INSTANT_SLOTS = 1
+#: Slots beyond those of the long jobs.
+SHORT_SLOTS = 1
+#: What an instant algorithm is thought to take at most in a short run; a large picture may take it minutes.
+SHORT_S = 5.0
+
+
+class Lane(StrEnum):
+    LONG = "long"
+    SHORT = "short"
 
 
 def kind_of(algorithm: str) -> Kind:
@@ -20,18 +29,31 @@ def kind_of(algorithm: str) -> Kind:
     return known.kind if known else Kind.PAINTED
 
 
-def instant_keys() -> list[str]:
-    return [algorithm.key for algorithm in ALGORITHMS.values() if algorithm.kind is Kind.INSTANT]
+def lane_of(algorithm: str, size_px: int) -> Lane:
+    """Return the lane of a job of the algorithm of that key."""
+    return Lane.SHORT if size_px <= short_up_to_px().get(algorithm, 0) else Lane.LONG
 
 
-def may_begin(running: Mapping[Kind, int], slots: int) -> tuple[Kind, ...]:
-    """Return the kinds of which a job may begin beside those that run, what goes first in front.
+def short_up_to_px() -> dict[str, int]:
+    """Return the largest longer side of a short run for every instant algorithm, by the registry's own estimate.
+
+    Not by what was measured here: a job must not change lanes while it waits.
+    """
+
+    def largest_px(algorithm: Algorithm) -> int:
+        return int(512 * math.sqrt(SHORT_S / algorithm.seconds_at_512))
+
+    return {each.key: largest_px(each) for each in ALGORITHMS.values() if each.kind is Kind.INSTANT}
+
+
+def may_begin(running: Mapping[Lane, int], slots: int) -> tuple[Lane, ...]:
+    """Return the lanes of which a job may begin beside those that run, what goes first in front.
 
     Args:
-        running: how many jobs of each kind run.
-        slots: how many paintings may run.
+        running: how many jobs of each lane run.
+        slots: how many long ones may run.
     """
-    painted = running.get(Kind.PAINTED, 0)
-    if painted + running.get(Kind.INSTANT, 0) >= slots + INSTANT_SLOTS:
+    long = running.get(Lane.LONG, 0)
+    if long + running.get(Lane.SHORT, 0) >= slots + SHORT_SLOTS:
         return ()
-    return (Kind.PAINTED, Kind.INSTANT) if painted < slots else (Kind.INSTANT,)
+    return (Lane.LONG, Lane.SHORT) if long < slots else (Lane.SHORT,)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, delete, false, func, insert, or_, select, update
 
-from ml_models.registry import Kind
 from processing.database import Database, StoreError
 from processing.estimate import Run, Turn
 from processing.job import (
@@ -25,7 +24,7 @@ from processing.job import (
     UnknownJobError,
     UserQueueFullError,
 )
-from processing.lanes import instant_keys
+from processing.lanes import Lane, short_up_to_px
 from processing.tables import dialogues, job_of, jobs, row_of, updates
 
 __all__ = ["Store", "StoreError"]
@@ -172,13 +171,13 @@ class Store:
         untold = (jobs.c.status == Status.FAILED) & jobs.c.told_at.is_(None)
         return await self._list(select(jobs).where((jobs.c.status == Status.PAINTED) | untold).order_by(jobs.c.id))
 
-    async def take_next(self, kind: Kind | None = None) -> Job | None:
-        """Mark the job whose turn it is, of all or of those of a kind, as running and return it; None: none waits."""
+    async def take_next(self, lane: Lane | None = None) -> Job | None:
+        """Mark the job whose turn it is, of all or of those of a lane, as running and return it; None: none waits."""
 
         def write(connection: Connection) -> Job | None:
             waiting = _in_order().where(jobs.c.status == Status.QUEUED)
-            if kind is not None:
-                waiting = waiting.where(_is_instant() if kind is Kind.INSTANT else ~_is_instant())
+            if lane is not None:
+                waiting = waiting.where(_is_short() if lane is Lane.SHORT else ~_is_short())
             row = connection.execute(waiting.limit(1)).mappings().one_or_none()
             if row is None:
                 return None
@@ -289,17 +288,18 @@ def _active() -> ColumnElement[bool]:
     return jobs.c.status.in_([status for status in Status if status.active])
 
 
-def _is_instant() -> ColumnElement[bool]:
-    return jobs.c.algorithm.in_(instant_keys())
+def _is_short() -> ColumnElement[bool]:
+    limits = short_up_to_px().items()
+    return or_(false(), *((jobs.c.algorithm == key) & (jobs.c.size_px <= limit) for key, limit in limits))
 
 
 def _in_order() -> Select[Any]:
     """Running jobs, then the fair order: everybody's first job, running ones counted, before anybody's second.
 
-    Instant jobs and painted ones are counted apart: they have slots of their own.
+    Short jobs and long ones are counted apart: they have slots of their own.
     """
     runs_first = case((jobs.c.status == Status.RUNNING, 0), else_=1)
-    lane = (jobs.c.user_id, case((_is_instant(), 1), else_=0))
+    lane = (jobs.c.user_id, case((_is_short(), 1), else_=0))
     turn = func.row_number().over(partition_by=lane, order_by=(runs_first, jobs.c.id)).label("turn")
     turns = select(jobs.c.id, turn).where(_active()).subquery()
     return select(jobs).join(turns, turns.c.id == jobs.c.id).order_by(runs_first, turns.c.turn, jobs.c.id)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Protocol
 
-from ml_models.registry import Kind
 from processing.estimate import Turn
-from processing.lanes import kind_of
+from processing.lanes import Lane, lane_of
 
 
 class Lines(Protocol):
@@ -50,14 +49,14 @@ class Line:
 def place_of(turn: Turn, line: list[Turn]) -> int:
     """Return the index at which a new job enters the line: behind all whose number is no higher.
 
-    The number of a job is its place among those of its user and its kind.
+    The number of a job is its place among those of its user in its lane.
     """
 
-    def lane(of: Turn) -> tuple[int, Kind]:
-        return of.user_id, kind_of(of.algorithm)
+    def lane(of: Turn) -> tuple[int, Lane]:
+        return of.user_id, lane_of(of.algorithm, of.size_px)
 
     number = 1 + sum(lane(other) == lane(turn) for other in line)
-    numbers: Counter[tuple[int, Kind]] = Counter()
+    numbers: Counter[tuple[int, Lane]] = Counter()
     for index, other in enumerate(line):
         numbers[lane(other)] += 1
         if other.started_at is None and numbers[lane(other)] > number:

@@ -9,10 +9,9 @@ from typing import Protocol
 
 import structlog
 
-from ml_models.registry import Kind
 from processing.estimate import Estimator, Place, Turn
 from processing.job import Job, JobEndedError, NewJob, Status, Ticket, UnknownJobError
-from processing.lanes import kind_of, may_begin
+from processing.lanes import Lane, lane_of, may_begin
 from processing.queue.line import Line
 from processing.store import Store
 
@@ -40,7 +39,7 @@ class LocalQueue:
     """One task a job, as many at work as there are slots; a job whose user is being told holds no slot.
 
     Args:
-        slots: of paintings; processing.lanes tells what instant jobs have beside them.
+        slots: of long jobs; processing.lanes tells what short ones have beside them.
     """
 
     def __init__(self, store: Store, runner: JobRunner, *, slots: int, queue_limit: int, user_queue_limit: int) -> None:
@@ -53,9 +52,9 @@ class LocalQueue:
         self._line = Line(store)
         self._wake = asyncio.Event()
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._kinds: dict[int, Kind] = {}
-        #: Kinds of which a job may wait, so that nobody asks the store in vain again and again.
-        self._awaited: set[Kind] = set(Kind)
+        self._lanes: dict[int, Lane] = {}
+        #: Lanes in which a job may wait, so that nobody asks the store in vain again and again.
+        self._awaited: set[Lane] = set(Lane)
         self._finishing: set[asyncio.Task[None]] = set()
         self._closing = False
         self._dispatcher: asyncio.Task[None] | None = None
@@ -156,36 +155,36 @@ class LocalQueue:
                 self._wake.set()
 
     def _look_for(self, job: Job) -> None:
-        self._awaited.add(kind_of(job.order.algorithm))
+        self._awaited.add(_lane_of(job))
         self._wake.set()
 
     async def _take_next(self) -> Job | None:
         """Return the job that begins now, marked as running, or None."""
-        for kind in may_begin(Counter(self._kinds.values()), self._slots):
-            if kind not in self._awaited:
+        for lane in may_begin(Counter(self._lanes.values()), self._slots):
+            if lane not in self._awaited:
                 continue
             # Before the store is asked: a job that comes meanwhile is looked for again.
-            self._awaited.discard(kind)
+            self._awaited.discard(lane)
             try:
-                job = await self._store.take_next(kind)
+                job = await self._store.take_next(lane)
             except BaseException:
-                self._awaited.add(kind)
+                self._awaited.add(lane)
                 raise
             if job is not None:
-                self._awaited.add(kind)
+                self._awaited.add(lane)
                 return job
         return None
 
     def _run(self, job: Job) -> None:
         def ended(task: asyncio.Task[None]) -> None:
-            del self._running[job.id], self._kinds[job.id]
+            del self._running[job.id], self._lanes[job.id]
             self._line.changed()
             self._wake.set()
             if not task.cancelled() and not self._closing:
                 self._finish(job)
 
         self._line.changed()
-        self._kinds[job.id] = kind_of(job.order.algorithm)
+        self._lanes[job.id] = _lane_of(job)
         self._running[job.id] = task = asyncio.create_task(self._runner.run(job), name=f"run job {job.id}")
         task.add_done_callback(_log_error)
         task.add_done_callback(ended)
@@ -195,6 +194,10 @@ class LocalQueue:
         self._finishing.add(task)
         task.add_done_callback(_log_error)
         task.add_done_callback(self._finishing.discard)
+
+
+def _lane_of(job: Job) -> Lane:
+    return lane_of(job.order.algorithm, job.order.size_px)
 
 
 def _log_error(task: asyncio.Task[None]) -> None:

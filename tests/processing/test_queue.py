@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from structlog.testing import capture_logs
 
-from ml_models.registry import ALGORITHMS, Kind
+from ml_models.registry import ALGORITHMS
 from processing.job import (
     Failure,
     Job,
@@ -19,6 +19,7 @@ from processing.job import (
     UnknownJobError,
     UserQueueFullError,
 )
+from processing.lanes import Lane
 from processing.queue.base import JobQueue
 from processing.queue.local import LocalQueue
 from processing.store import Store
@@ -425,10 +426,10 @@ async def test_a_store_that_fails_for_a_while_stops_nothing(
 ) -> None:
     take_next, failures = store.take_next, [OSError("no space left"), OSError("no space left")]
 
-    async def sometimes(kind: Kind) -> Job | None:
+    async def sometimes(lane: Lane) -> Job | None:
         if failures:
             raise failures.pop()
-        return await take_next(kind)
+        return await take_next(lane)
 
     monkeypatch.setattr(store, "take_next", sometimes)
     monkeypatch.setattr("processing.queue.local.STORE_PAUSE_S", 0.01)

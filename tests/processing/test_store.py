@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from ml_models.registry import ALGORITHMS, Kind
+from ml_models.registry import ALGORITHMS
 from processing import database as database_module
 from processing import store as store_module
 from processing.job import (
@@ -27,6 +27,7 @@ from processing.job import (
     UserQueueFullError,
     Wanted,
 )
+from processing.lanes import Lane
 from processing.store import Store, StoreError
 from tests.processing.conftest import NewJobs
 from tests.toy_algorithm import QUICK
@@ -364,9 +365,9 @@ async def test_instant_jobs_and_painted_ones_are_lines_of_their_own(
     instant = [await add(store, new_job, 1, algorithm=QUICK.key) for _ in range(2)]
     other = await add(store, new_job, 2, algorithm=QUICK.key)
     # A user's first draft waits for nothing of his paintings, and his second for everybody's first.
-    taken = [await store.take_next(Kind.INSTANT) for _ in range(4)]
+    taken = [await store.take_next(Lane.SHORT) for _ in range(4)]
     assert [job and job.id for job in taken] == [instant[0], other, instant[1], None]
-    taken = [await store.take_next(Kind.PAINTED) for _ in range(3)]
+    taken = [await store.take_next(Lane.LONG) for _ in range(3)]
     assert [job and job.id for job in taken] == [*painted, None]
 
 
