@@ -10,6 +10,8 @@ from torch.nn.functional import l1_loss, mse_loss
 
 from ml_models.losses import positions_first, second_moment, sums
 
+Statistics = dict[str, tuple[Tensor, Tensor, Tensor]]
+
 
 def generator_loss(scores: Sequence[Tensor]) -> Tensor:
     """Return the mean of (D(G(x)) - 1)^2, averaged over the score maps (Zhu et al. 2017, section 4)."""
@@ -27,28 +29,33 @@ def cycle_loss(reconstruction: Tensor, image: Tensor) -> Tensor:
     return l1_loss(reconstruction.float(), image.float())
 
 
-def statistics_loss(features: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-    """Return how far the statistics of features (1, C, h, w) are from those of the targets.
-
-    Of each tap the squared error of the Gram matrix (Gatys et al. 2016) as a share of the target's own square, and that
-    of the means and deviations (Huang and Belongie 2017, arXiv:1703.06868, equation 13) likewise; averaged over taps.
-    """
-    total: list[Tensor] = []
+def statistics(features: Mapping[str, Tensor]) -> Statistics:
+    """Return of each tap (1, C, h, w) the Gram matrix (C, C), means and deviations (C), the first divided by h w."""
+    found: Statistics = {}
     for tap, feature in features.items():
-        gram, mean, deviation = _statistics(feature)
-        with torch.no_grad():
-            target_gram, target_mean, target_deviation = _statistics(targets[tap])
-        total.append((gram - target_gram).square().sum() / target_gram.square().sum())
-        moments = (mean - target_mean).square().sum() + (deviation - target_deviation).square().sum()
-        total.append(moments / (target_mean.square().sum() + target_deviation.square().sum()))
-    return torch.stack(total).mean()
+        flat = positions_first(feature)
+        gram, mean = second_moment(flat) / len(flat), sums(flat) / len(flat)
+        found[tap] = gram, mean, ((gram.diagonal() - mean.square()).clamp_min(0) + 1e-5).sqrt()
+    return found
 
 
-def _statistics(feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the Gram matrix divided by the positions (C, C), the means (C) and the deviations (C) of (1, C, h, w)."""
-    flat = positions_first(feature)
-    gram, mean = second_moment(flat) / len(flat), sums(flat) / len(flat)
-    return gram, mean, ((gram.diagonal() - mean.square()).clamp_min(0) + 1e-5).sqrt()
+def statistics_loss(found: Statistics, wanted: Statistics) -> Tensor:
+    """Return how far apart two pictures' statistics are.
+
+    Of each tap the squared error of the Gram matrix (Gatys et al. 2016), and that of the means and deviations (Huang
+    and Belongie 2017, arXiv:1703.06868, equation 13); averaged over taps. Each is a share of both squares together: 0
+    where both agree, 1 where one of them is nothing, never above 2, so that a dark painting does not outweigh others.
+    """
+    parts: list[Tensor] = []
+    for tap, (gram, *moments) in found.items():
+        wanted_gram, *wanted_moments = wanted[tap]
+        parts += [_share(gram, wanted_gram), _share(torch.cat(moments), torch.cat(wanted_moments))]
+    return torch.stack(parts).mean()
+
+
+def _share(value: Tensor, target: Tensor) -> Tensor:
+    both = target.square().sum() + value.detach().square().sum()
+    return (value - target).square().sum() / both
 
 
 def content_loss(feature: Tensor, target: Tensor) -> Tensor:

@@ -30,8 +30,9 @@ from torch.nn.functional import l1_loss
 from tqdm import tqdm
 
 from ml_models.cyclegan.custom_layers import STRIDE_PX
+from ml_models.cyclegan.losses import Statistics, statistics
 from ml_models.cyclegan.settings import PACKAGED, PACKAGED_REVERSE, TrainingSettings
-from ml_models.cyclegan.train_loop import CycleGAN
+from ml_models.cyclegan.train_loop import CycleGAN, Features
 from ml_models.devices import half_precision
 from ml_models.encoders import load_slim
 from ml_models.training.pictures import ZoomedCrops, find_pictures, load_picture
@@ -40,6 +41,8 @@ PACKAGE = Path(__file__).parents[1] / "cyclegan"
 #: Beside the packaged generator: the reverse one and the discriminators.
 REST = "photo_to_monet_training.safetensors"
 CPU = torch.device("cpu")
+#: In how many steps the reverse generator is taught once.
+UNDO_EVERY = 3
 
 
 class MatchedPaintings:
@@ -57,29 +60,36 @@ class MatchedPaintings:
 
     TAPS = ("relu3_1", "relu4_1")
 
+    @torch.no_grad()
     def __init__(
         self, model: CycleGAN, photos: ZoomedCrops, paintings: ZoomedCrops, count: int, candidates: int
     ) -> None:
-        self._model, self._candidates, self._generator = model, candidates, paintings.generator
-        self.crops = [paintings() for _ in tqdm(range(count), desc="paintings", unit="crop")]
-        described = torch.stack([self._describe(crop) for crop in self.crops])
-        of_photos = torch.stack([self._describe(photos()) for _ in range(min(count, 256))])
+        self._candidates, self._generator = candidates, paintings.generator
+        self.crops = [paintings() for _ in range(count)]
+        self.statistics = []
+        described = []
+        for crop in tqdm(self.crops, desc="paintings", unit="crop"):
+            features = model.features(crop * 2 - 1)
+            self.statistics.append(statistics(features))
+            described.append(self._describe(features))
+        of_photos = torch.stack([self._describe(model.features(photos() * 2 - 1)) for _ in range(min(count, 128))])
+        of_paintings = torch.stack(described)
         self._mean, self._deviation = of_photos.mean(0), of_photos.std(0) + 1e-3
-        self._described = (described - described.mean(0)) / (described.std(0) + 1e-3)
+        self._described = (of_paintings - of_paintings.mean(0)) / (of_paintings.std(0) + 1e-3)
         self._described /= self._described.norm(dim=1, keepdim=True)
 
-    @torch.no_grad()
-    def _describe(self, crop: Tensor) -> Tensor:
-        features = self._model.features(crop * 2 - 1)
+    def _describe(self, features: Features) -> Tensor:
         return torch.cat([features[tap].float().mean(dim=(0, 2, 3)) for tap in self.TAPS])
 
-    def __call__(self, photo: Tensor) -> Tensor:
-        """Return the most alike of the candidates that are drawn; both in 0..1."""
+    def __call__(self, photo_features: Features) -> tuple[Tensor, Statistics]:
+        """Return the most alike of the crops that are drawn, in 0..1, and its statistics."""
         drawn = torch.randint(len(self.crops), (self._candidates,), generator=self._generator)
-        if self._candidates == 1:
-            return self.crops[int(drawn)]
-        wanted = (self._describe(photo) - self._mean) / self._deviation
-        return self.crops[int(drawn[int((self._described[drawn] @ wanted).argmax())])]
+        chosen = 0
+        if self._candidates > 1:
+            wanted = (self._describe(photo_features) - self._mean) / self._deviation
+            chosen = int((self._described[drawn] @ wanted).argmax())
+        index = int(drawn[chosen])
+        return self.crops[index], self.statistics[index]
 
 
 def read(folders: Sequence[Path], excluded: Sequence[Path], short_side_px: int, stride: int) -> list[Tensor]:
@@ -251,12 +261,19 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
     progress = tqdm(total=arguments.steps, initial=step, unit="step")
     while step < arguments.steps and not stopped:
         started = time.perf_counter()
-        photo = photo_crops()
-        painting = matched(photo)
+        photo = photo_crops() * 2 - 1
+        with torch.no_grad():
+            photo_features = model.features(photo)
+        painting, wanted = matched(photo_features)
+        painting = painting * 2 - 1
         stage, rate = stage_of(step, arguments)
         model.set_rate(rate / arguments.learning_rate)
-        train_step = {"warm-up": model.warm_up_step, "taught": model.taught_step, "all": model.step}[stage]
-        losses = train_step(photo * 2 - 1, painting * 2 - 1)
+        if stage == "warm-up":
+            losses = model.warm_up_step(photo, painting)
+        elif stage == "taught":
+            losses = model.taught_step(photo, photo_features, wanted, undo=step % UNDO_EVERY == 0)
+        else:
+            losses = model.step(photo, painting, photo_features, wanted)
         step += 1
         seconds += time.perf_counter() - started
         progress.update()
