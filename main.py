@@ -133,22 +133,24 @@ def stylize(
 
 @app.command()
 def weights(
-    name: Annotated[str, typer.Argument(help="vgg19")],
+    name: Annotated[str, typer.Argument(help="vgg19, adain, ultrast or cyclegan")],
     source: Annotated[
-        str | None, typer.Option("--from", help="a file or an address; torchvision's own if not given")
+        list[str] | None, typer.Option("--from", help="a file, a folder or an address, given twice for adain")
     ] = None,
 ) -> None:
-    """Install the weights of VGG19's first eleven layers, 2.2 MB of the 548 MB that torchvision offers."""
+    """Install weights that others published: VGG19's first eleven layers, 2.2 MB of the 548 MB that torchvision offers;
+    the encoder and decoder of pytorch-AdaIN; the 16x networks of Collaborative Distillation; a generator of CycleGAN.
+    """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    from ml_models.weights import install_vgg19
+    from ml_models.install import install
 
-    if name != "vgg19":
-        _fail(f"weights {name!r} are not known: give vgg19")
     try:
         with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), transient=True) as progress:
             task = progress.add_task(name)
-            path = install_vgg19(source, lambda done, total: progress.update(task, completed=done, total=total or None))
+            path = install(
+                name, source or [], lambda done, total: progress.update(task, completed=done, total=total or None)
+            )
     except StyleTransferError as error:
         _fail(str(error))
     typer.echo(f"{name} is installed: {path}")

@@ -132,7 +132,29 @@ def test_weights_from_a_file_that_is_not_vgg19_changes_nothing(tmp_path: Path) -
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     other = run("weights", "resnet")
-    assert (other.returncode, other.stderr.strip()) == (2, "weights 'resnet' are not known: give vgg19")
+    known = "weights 'resnet' are not known: give vgg19, adain, ultrast, cyclegan"
+    assert (other.returncode, other.stderr.strip()) == (2, known)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["adain", "--from", "{file}"], "sources=1 is not allowed for adain: give --from the encoder's file --from"),
+        (["adain", "--from", "{file}", "--from", "{file}"], "weights.pth"),
+        (["ultrast"], "sources=0 is not allowed for ultrast: give --from the folder of 1SE to 5SE"),
+        (["ultrast", "--from", "{file}.none"], "weights.pth.none is not there: give --from the folder"),
+        (["cyclegan", "--from", "{file}"], "weights.pth is no file of weights"),
+    ],
+)
+def test_weights_of_others_that_are_not_what_they_should_be_are_one_line(
+    tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"nothing")
+    done = run("weights", *(argument.format(file=file) for argument in arguments))
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 # --- the options of stylize
