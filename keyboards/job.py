@@ -62,9 +62,10 @@ def result_buttons(say: Say, job_id: int, offers: Offers, strength: float | None
     more.append(button("button.change_options", JobStep.OPTIONS))
     if offers.styles:
         more.append(button("button.another_style", JobStep.STYLE))
+    rows += [more[at : at + 2] for at in range(0, len(more), 2)]
     if offers.instant and offers.swap:
-        more.append(button("button.swap", JobStep.SWAP))
-    return InlineKeyboardMarkup(inline_keyboard=[*rows, *(more[at : at + 2] for at in range(0, len(more), 2))])
+        rows.append([button("button.swap", JobStep.SWAP)])
+    return InlineKeyboardMarkup(inline_keyboard=rows)
 
 
 def failure_buttons(say: Say, job_id: int, *, styles: bool) -> InlineKeyboardMarkup:

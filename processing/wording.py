@@ -88,7 +88,7 @@ def done(say: Say, job: Job) -> str:
     if outcome is None:
         return title_of(job.order)
     caption = say(
-        "job.done",
+        "job.draft" if draft_of else "job.done",
         title=title_of(job.order),
         width_px=outcome.width_px,
         height_px=outcome.height_px,
@@ -99,7 +99,7 @@ def done(say: Say, job: Job) -> str:
     lines = [caption, stopped, ", ".join(unusual(say, job.order))]
     if draft_of:
         mode = title_of(wanted(job.order))
-        lines = [say("job.draft"), *lines, say("job.draft_next", title=mode, size_px=draft_of.size_px)]
+        lines.append(say("job.draft_next", title=mode, size_px=draft_of.size_px))
     return "\n".join(filter(None, lines))
 
 

@@ -31,7 +31,7 @@ async def start(
     await desk.discard(person, before.panel_id)
     styles = ALGORITHMS[DEFAULT_ALGORITHM].max_styles
     what = Markup(say("start.photo_and_style" if styles else "start.photo"))
-    text = say("start.greeting", name=event_from_user.first_name, what=what)
+    text = say("start.greeting", name=event_from_user.first_name, what=what, modes=mode_lines(say))
     await message.answer(text, reply_markup=menu(say, ALGORITHMS.values()))
 
 
@@ -72,17 +72,6 @@ async def cancel(
 def help_text(say: Say, settings: Settings) -> str:
     """How it works, what is taken, the modes of the registry."""
     modes = ALGORITHMS.values()
-    lines = [
-        say(
-            "help.mode",
-            title=mode.title,
-            kind=say(f"kind.{mode.kind}"),
-            styles=styles_taken(say, mode),
-            largest_px=max(sizes_px(mode)),
-            duration=duration(say, mode.seconds_at_512),
-        )
-        for mode in modes
-    ]
     # What no mode does is not told.
     extras = [
         say("help.photo_alone") if any(not mode.max_styles for mode in modes) else "",
@@ -95,8 +84,25 @@ def help_text(say: Say, settings: Settings) -> str:
         size_px=DEFAULT_SIZE_PX,
         largest_px=max(max(sizes_px(mode)) for mode in modes),
         extras=Markup("".join(f"{extra}\n" for extra in extras if extra)),
-        modes=Markup("\n".join(lines)),
+        modes=mode_lines(say),
     )
+
+
+def mode_lines(say: Say) -> Markup:
+    """Return a line about each mode of the registry."""
+    lines = [
+        say(
+            "help.mode",
+            title=mode.title,
+            kind=say(f"kind.{mode.kind}"),
+            styles=styles_taken(say, mode),
+            duration=duration(say, mode.seconds_at_512),
+            size_px=DEFAULT_SIZE_PX,
+            largest_px=max(sizes_px(mode)),
+        )
+        for mode in ALGORITHMS.values()
+    ]
+    return Markup("\n".join(lines))
 
 
 def styles_taken(say: Say, mode: Algorithm) -> str:

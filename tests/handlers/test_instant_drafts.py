@@ -69,7 +69,7 @@ async def test_two_photos_give_a_draft_at_once_and_the_painting_starts_from_it(s
     assert buttons(draft) == [
         f"job:{step}:{job.id}" for step in ("paint", "file", "strengths", "options", "style", "swap")
     ]
-    assert "An instant draft:\nQuick · 512×341" in words(draft)
+    assert "An instant draft · Quick · 512×341" in words(draft)
     assert "Drafted, 512 px" in words(draft)
     assert (job.order.algorithm, job.order.draft_of) == (QUICK.key, Wanted(DRAFTED.key, 512))
     picture_of_draft = JobFolders(stage.service.settings.data_dir).picture(job.id).read_bytes()

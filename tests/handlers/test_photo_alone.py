@@ -98,8 +98,8 @@ async def test_help_says_which_modes_need_no_style(stage: Stage) -> None:
     user = await stage.person(mode=BUILT_IN)
     await user.send_text("/help")
     text = words(await user.wait_for(says("How it works")))
-    assert "Built-in: answers at once; needs no style picture; up to 2048 px" in text
-    assert "Quick: answers at once; styles: 1–4; up to 3840 px" in text
+    assert "Built-in: answers at once; needs no style picture; about 1 s at 512 px, up to 2048 px" in text
+    assert "Quick: answers at once; styles: 1–4; about 1 s at 512 px, up to 3840 px" in text
     assert "begins as soon as the photo is there" in text
     assert "“Paint it properly”" in text
     sent = await user.send_text("hello")

@@ -93,7 +93,7 @@ def test_the_language_follows_the_users_client(code: str | None, language: str) 
 
 def test_details_are_escaped_for_html_unless_they_are_html() -> None:
     catalogue = Catalogue()
-    greeting = catalogue.say("en", "start.greeting", name="<b>Ann</b> & Co", what=Markup("<b>x</b>"))
+    greeting = catalogue.say("en", "start.greeting", name="<b>Ann</b> & Co", what=Markup("<b>x</b>"), modes="")
     assert "&lt;b&gt;Ann&lt;/b&gt; &amp; Co" in greeting
     assert "<b>x</b>" in greeting
     assert catalogue.say("en", "cancel.jobs") == "Stopped."
