@@ -32,7 +32,7 @@ from tqdm import tqdm
 from ml_models.cyclegan.custom_layers import STRIDE_PX
 from ml_models.cyclegan.losses import Statistics, statistics
 from ml_models.cyclegan.settings import PACKAGED, PACKAGED_REVERSE, TrainingSettings
-from ml_models.cyclegan.train_loop import CycleGAN, Features
+from ml_models.cyclegan.train_loop import COLOURS, CycleGAN, Features
 from ml_models.devices import half_precision
 from ml_models.encoders import load_slim
 from ml_models.training.pictures import ZoomedCrops, find_pictures, load_picture
@@ -43,22 +43,23 @@ REST = "photo_to_monet_training.safetensors"
 CPU = torch.device("cpu")
 #: In how many steps the reverse generator is taught once.
 UNDO_EVERY = 3
+#: Besides their mean colour, crops are matched by the channel means of these; a colour weighs as much as 40 channels.
+MATCHED_TAPS = ("relu3_1", "relu4_1")
+COLOUR_WEIGHT = 40.0
 
 
 class MatchedPaintings:
     """Gives a photo's crop a painting's crop of like content: sky for sky, leaves for leaves.
 
-    Crops are described by the channel means of two deep taps, each standardised within its own domain, so that what
-    photos and paintings differ in as a whole does not count. Departs from the paper, whose pairs are drawn blindly.
-    Matched pairs keep a discriminator from telling photos of streets by their streets, and make a painting's statistics
-    a sensible aim for one photo.
+    Crops are described by their mean colour and the channel means of two deep taps, each standardised within its own
+    domain, so that what photos and paintings differ in as a whole does not count. Departs from the paper, whose pairs
+    are drawn blindly. Matched pairs keep a discriminator from telling photos of streets by their streets, and make a
+    painting's statistics a sensible aim for one photo.
 
     Args:
         count: crops of paintings that are kept.
         candidates: so many of them are compared with each photo; 1: drawn blindly.
     """
-
-    TAPS = ("relu3_1", "relu4_1")
 
     @torch.no_grad()
     def __init__(
@@ -76,10 +77,12 @@ class MatchedPaintings:
         of_paintings = torch.stack(described)
         self._mean, self._deviation = of_photos.mean(0), of_photos.std(0) + 1e-3
         self._described = (of_paintings - of_paintings.mean(0)) / (of_paintings.std(0) + 1e-3)
+        self._described[:, :3] *= COLOUR_WEIGHT
         self._described /= self._described.norm(dim=1, keepdim=True)
 
-    def _describe(self, features: Features) -> Tensor:
-        return torch.cat([features[tap].float().mean(dim=(0, 2, 3)) for tap in self.TAPS])
+    @staticmethod
+    def _describe(features: Features) -> Tensor:
+        return torch.cat([features[tap].float().mean(dim=(0, 2, 3)) for tap in (COLOURS, *MATCHED_TAPS)])
 
     def __call__(self, photo_features: Features) -> tuple[Tensor, Statistics]:
         """Return the most alike of the crops that are drawn, in 0..1, and its statistics."""
