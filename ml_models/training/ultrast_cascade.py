@@ -1,11 +1,11 @@
-"""UltraST's five stages over a batch of small pictures, differentiable.
+"""UltraST's five stages over a batch of small pictures, with gradients for their decoders.
 
 ml_models/ultrast/cascade.py does the same for one picture of any size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -64,15 +64,13 @@ def stylised(
     transfer: Transfer = transport,
     epsilon: float = SETTINGS.epsilon,
     margin_px: int = MARGIN_PX,
-    on_first: Callable[[dict[int, Tensor]], None] | None = None,
+    trained: Collection[int] = (),
 ) -> dict[int, Tensor]:
     """Return {stage: images after it}; contents and styles (B, 3, H, W) around 0, sides multiples of 16.
 
-    The statistics and what is made of them have no gradient: that of an eigendecomposition is unbounded where
-    eigenvalues meet, and a map that is taken as it is teaches the networks as much.
-
     Args:
-        on_first: gets {stage: feature} of the contents themselves, with the margin.
+        trained: the stages whose images have a gradient, each of its own decoder alone. Through several stages it would
+            grow with every whitening, until there is nothing but noise in it.
     """
     wanted: dict[int, Moments] = {}
     with torch.no_grad():
@@ -84,15 +82,12 @@ def stylised(
     images: dict[int, Tensor] = {}
     image = contents
     for stage in STAGES:
-        first = on_first is not None and stage == STAGES[0]
-        features = encoder_of(stage)(extended(image, margin_px), STAGES if first else [stage])
-        if first and on_first is not None:
-            on_first(features)
-        feature = features[stage]
         with torch.no_grad():
-            found = moments_of(inner(stage, feature.detach(), margin_px).double())
+            feature = encoder_of(stage)(extended(image.detach(), margin_px), [stage])[stage]
+            found = moments_of(inner(stage, feature, margin_px).double())
             affine = transfer(found, wanted[stage], epsilon)
-        image = inner(0, _decoded(decoder_of(stage), feature, affine), margin_px)
+        with torch.set_grad_enabled(stage in trained):
+            image = inner(0, _decoded(decoder_of(stage), feature, affine), margin_px)
         images[stage] = image
     return images
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 
 from ml_models.encoders.teacher import OxfordVGG19
 from ml_models.training.ultrast_cascade import ChannelsLastGradient
@@ -68,13 +67,14 @@ class Judge(nn.Module):
         return Targets(photo, {tap: mean_and_deviation(feature) for tap, feature in painting.items()})
 
     def losses(self, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-        """Return style and content loss of images (B, 3, H, W) in 0..1."""
+        """Return style and content loss (B) of images (B, 3, H, W) in 0..1."""
         features = self._features(images)
-        style = torch.zeros(())
+        style = torch.zeros(len(images))
         for tap, (mean, deviation) in targets.style.items():
             own_mean, own_deviation = mean_and_deviation(features[tap])
-            style = style + mse_loss(own_mean, mean) + mse_loss(own_deviation, deviation)
-        return style, mse_loss(features["relu4_1"].float(), targets.photo["relu4_1"].float())
+            style = style + (own_mean - mean).square().mean(1) + (own_deviation - deviation).square().mean(1)
+        content = features["relu4_1"].float() - targets.photo["relu4_1"].float()
+        return style, content.square().mean((1, 2, 3))
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         images = ChannelsLastGradient.of(images.contiguous(memory_format=torch.channels_last).to(torch.bfloat16))

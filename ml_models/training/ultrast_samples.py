@@ -63,7 +63,7 @@ class Samples:
             targets = self.judge.targets(photo, painting)
             for whose, image in cells.items():
                 for place, loss in enumerate(self.judge.losses(image.clamp(0, 1), targets)):
-                    losses[whose][place] += float(loss) / len(self.pairs)
+                    losses[whose][place] += float(loss.mean()) / len(self.pairs)
             steps = [made[stage].float() + GREY for stage in (5, 3)]
             row = [
                 interpolate(each, size=(256, 256), mode="area") for each in (photo, painting, *steps, *cells.values())

@@ -21,7 +21,7 @@ class UltraSTSettings:
     margin_px: int = 16
     epsilon: float = 1e-3
     published_epsilon: float = 1e-5
-    tile_px: int = 1024
+    tile_px: int = 512
     largest_style_px: int = 3072
 
 

@@ -17,6 +17,7 @@ from ml_models.losses import mean_and_deviation as plain_mean_and_deviation
 from ml_models.training import train_ultrast, train_ultrast_encoder, ultrast_samples
 from ml_models.training.train_ultrast_encoder import Student, initialise
 from ml_models.training.ultrast_judge import mean_and_deviation
+from ml_models.training.ultrast_networks import TrainedNetworks
 from ml_models.ultrast.custom_layers import STAGES
 from ml_models.ultrast.published import decoder_shapes, encoder_shapes
 from ml_models.ultrast.weights import packaged_networks
@@ -131,8 +132,14 @@ def test_the_cascades_training_goes_on_where_it_was_interrupted(
     resumed = interrupted(train_ultrast, assets, tmp_path / "resumed", monkeypatch, *more)
     same(whole / "out.safetensors", resumed / "out.safetensors")
     networks = packaged_networks(whole / "out.safetensors")
-    before = load_file(assets / "encoder.safetensors")["encoder.convolutions.conv3_1.weight"]
-    assert not torch.equal(networks.encoders[1].convolution("conv3_1").weight, before.half().float())
+    given = load_file(assets / "encoder.safetensors")["encoder.convolutions.conv3_1.weight"]
+    assert torch.equal(networks.encoders[1].convolution("conv3_1").weight, given.half().float())
+    torch.manual_seed(0)
+    untrained, _ = TrainedNetworks(), TrainedNetworks()
+    initialise(untrained)
+    for stage in STAGES:
+        before = untrained.decoder(stage).convolution(f"conv{stage}_1").weight
+        assert not torch.equal(networks.decoders[stage].convolution(f"conv{stage}_1").weight, before.half().float())
     lines = [json.loads(line) for line in (whole / "state.log.jsonl").read_text().splitlines()]
     assert lines[0]["rebuilding"] > 0
     assert set(lines[-1]["held_out"]) == {"ours", "published"}
