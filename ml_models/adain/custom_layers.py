@@ -15,9 +15,6 @@ from ml_models.encoders.vgg import CONVOLUTIONS, POOLED_BEFORE
 MIRRORED = tuple(reversed(CONVOLUTIONS))
 #: The encoder's features that join the decoder's of the same size, by the convolution after which it has this size.
 JOINED_AFTER = {"conv4_1": "relu3_1", "conv3_1": "relu2_1", "conv2_1": "relu1_1"}
-#: After these, the first at each size, a feature is normalised before it gets the style's scale and shift: only so can
-#: the statistics of what comes out be told by the style, whatever the photo is.
-NORMALISED = frozenset({"conv3_4", "conv2_2", "conv1_2"})
 #: The features that are decoded, the deepest first.
 DECODED = ("relu4_1", *JOINED_AFTER.values())
 #: Values between the statistics and what they do to the decoder.
@@ -80,8 +77,9 @@ class Decoder(nn.Module):
 
     Args:
         widths: output channels of the encoder's convolutions, conv1_1 first.
-        modulated: with Modulation, with the encoder's features of larger sizes joined in, and padded with zeros, so
-            that a margin is to be cut off. Otherwise as published: relu4_1 alone, padded by reflection.
+        modulated: with Modulation; with the encoder's features of larger sizes joined in, each time brought to the
+            style's statistics of that size, which are what it is judged by; and padded with zeros, so that a margin is
+            to be cut off. Otherwise as published: relu4_1 alone, padded by reflection.
     """
 
     def __init__(self, widths: Sequence[int], *, modulated: bool) -> None:
@@ -106,28 +104,26 @@ class Decoder(nn.Module):
             statistics: of the style, float32, where modulated.
         """
         hidden = features["relu4_1"]
-        modulated = self.modulation(statistics) if self.modulation and statistics else {}
+        modulated: dict[str, Moments] = {}
+        joined: dict[str, Moments] = {}
+        if self.modulation and statistics:
+            modulated = self.modulation(statistics)
+            joined = {name: statistics[tap] for name, tap in JOINED_AFTER.items()}
         for name, convolution in self.convolutions.items():
             if not self.modulation:
                 hidden = pad(hidden, (1, 1, 1, 1), mode="reflect")
             hidden = _convolve(hidden, convolution, padding=1 if self.modulation else 0)
             if name in modulated:
-                hidden = self._modulate(name, hidden, *modulated[name])
+                hidden = scale_and_shift(hidden, *modulated[name])
             if name != MIRRORED[-1]:
                 hidden = hidden.relu_()
             if name in POOLED_BEFORE:
                 hidden = interpolate(hidden, scale_factor=2.0, mode="nearest")
-            if self.modulation and name in JOINED_AFTER:
-                tap = JOINED_AFTER[name]
+            if name in joined:
+                tap, target = JOINED_AFTER[name], joined[name]
                 hidden = hidden + _convolve(features[tap], self.joins[tap])
+                hidden = adaptive_instance_normalisation(hidden, moments(hidden), target)
         return hidden
-
-    def _modulate(self, name: str, hidden: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        if name in NORMALISED:
-            mean, deviation = moments(hidden)
-            scale = scale / deviation
-            shift = shift - mean * scale
-        return scale_and_shift(hidden, scale, shift)
 
 
 def _convolve(feature: Tensor, convolution: nn.Module, padding: int = 0) -> Tensor:

@@ -36,7 +36,7 @@ from ml_models.training.pictures import find_pictures, load_picture
 
 AVERAGE_DECAY = 0.998
 #: The style's weight begins with this share of itself and is whole after this share of the run.
-STYLE_START, STYLE_RISE = 0.1, 0.4
+STYLE_START, STYLE_RISE = 0.1, 0.3
 SHORT_SIDE_PX = 384
 #: Of the squared distance by which colours leave 0..1.
 RANGE_WEIGHT = 20.0
