@@ -97,9 +97,9 @@ class CycleGAN(nn.Module):
         self.photo_pool = ImagePool(training.pool_size, generator)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """Return {tap: feature} of the frozen encoder for an image in -1..1; COLOURS is the image itself, in 0..1."""
-        colours = image.float() * 0.5 + 0.5
-        return {COLOURS: colours, **self.encoder.raw(colours, ENCODER_TAPS)}
+        """Return {tap: feature} of the frozen encoder for an image in -1..1; COLOURS are its opponent_colours."""
+        image = image.float()
+        return {COLOURS: opponent_colours(image), **self.encoder.raw(image * 0.5 + 0.5, ENCODER_TAPS)}
 
     def set_rate(self, share: float) -> None:
         """Step from now on with this share of the learning rate."""
@@ -243,6 +243,15 @@ class CycleGAN(nn.Module):
         self.generators_optimiser.load_state_dict(state["optimisers"][0])
         self.discriminators_optimiser.load_state_dict(state["optimisers"][1])
         self.painting_pool.images, self.photo_pool.images = (list(images) for images in state["pools"])
+
+
+def opponent_colours(image: Tensor) -> Tensor:
+    """Return lightness, red against blue and both against green, (1, 3, H, W), of RGB in -1..1.
+
+    The last two are enlarged: pictures differ less in them than in lightness, and a palette is made of them.
+    """
+    red, green, blue = torch.split(image, 1, dim=1)
+    return torch.cat([(red + green + blue) / 3, 2 * (red - blue), red + blue - 2 * green], dim=1)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from ml_models.cyclegan.losses import (
     statistics,
     statistics_loss,
 )
+from ml_models.cyclegan.train_loop import opponent_colours
 from ml_models.training.pictures import ZoomedCrops
 from ml_models.training.train_cyclegan import parser, rate_share, train
 
@@ -47,6 +48,12 @@ def test_statistics_do_not_know_where_things_are() -> None:
     assert loss(0 * feature) == pytest.approx(1, abs=0.02)
     # Twice the feature: (4 - 1)^2 of 4^2 + 1 of the Gram matrix, (2 - 1)^2 of 2^2 + 1 of the moments.
     assert loss(2 * feature) == pytest.approx((9 / 17 + 1 / 5) / 2, rel=1e-3)
+
+
+def test_grey_has_lightness_alone() -> None:
+    assert opponent_colours(picture(0.25))[0, :, 0, 0].tolist() == pytest.approx([0.25, 0, 0])
+    red = torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1)
+    assert opponent_colours(red).flatten().tolist() == pytest.approx([-1 / 3, 4, 2])
 
 
 def test_content_does_not_know_the_means() -> None:
