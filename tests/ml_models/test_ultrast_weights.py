@@ -13,6 +13,7 @@ from torch.nn.functional import conv2d, interpolate, max_pool2d, pad
 
 from ml_models.errors import InvalidRequestError, WeightsError
 from ml_models.ultrast import weights
+from ml_models.ultrast.cascade import paint
 from ml_models.ultrast.custom_layers import GREY, STAGES, WIDTHS, Decoder, Encoder, names_of
 from ml_models.ultrast.published import decoder_shapes, encoder_shapes, load_published
 
@@ -170,3 +171,18 @@ def test_the_packaged_file_is_small_and_has_a_card() -> None:
     assert weights.PACKAGED_PATH in files
     assert weights.FOLDER / "MODEL_CARD.md" in files
     assert len(weights.packaged_networks(weights.PACKAGED_PATH).decoders) == len(STAGES)
+
+
+def test_more_strength_is_further_from_the_photo() -> None:
+    networks = weights.packaged_networks(weights.PACKAGED_PATH)
+    generator = torch.Generator().manual_seed(0)
+    content, style = (
+        interpolate(torch.rand(1, 3, 8, 10, generator=generator), size=(96, 120), mode="bicubic").clamp(0, 1)
+        for _ in range(2)
+    )
+    distances = [
+        float((paint(networks, content, [style], [1.0], strength) - content).square().mean())
+        for strength in (0.25, 0.5, 0.75, 1.0)
+    ]
+    assert distances == sorted(distances)
+    assert distances[-1] > 1.2 * distances[0]
