@@ -121,7 +121,7 @@ class Decoder(nn.Module):
                 hidden = interpolate(hidden, scale_factor=2.0, mode="nearest")
             if name in joined:
                 tap, target = JOINED_AFTER[name], joined[name]
-                hidden = hidden + _convolve(features[tap], self.joins[tap])
+                hidden += _convolve(features[tap], self.joins[tap])
                 hidden = adaptive_instance_normalisation(hidden, moments(hidden), target)
         return hidden
 
