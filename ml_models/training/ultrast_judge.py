@@ -63,12 +63,12 @@ class Judge(nn.Module):
 
     @torch.no_grad()
     def targets(self, photos: Tensor, paintings: Tensor) -> Targets:
-        photo, painting = self._features(photos), self._features(paintings)
+        photo, painting = self.features(photos), self.features(paintings)
         return Targets(photo, {tap: mean_and_deviation(feature) for tap, feature in painting.items()})
 
     def losses(self, images: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
         """Return style and content loss (B) of images (B, 3, H, W) in 0..1."""
-        features = self._features(images)
+        features = self.features(images)
         style = torch.zeros(len(images))
         for tap, (mean, deviation) in targets.style.items():
             own_mean, own_deviation = mean_and_deviation(features[tap])
@@ -76,6 +76,7 @@ class Judge(nn.Module):
         content = features["relu4_1"].float() - targets.photo["relu4_1"].float()
         return style, content.square().mean((1, 2, 3))
 
-    def _features(self, images: Tensor) -> dict[str, Tensor]:
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """Return {tap: feature} in bfloat16 of images (B, 3, H, W) in 0..1."""
         images = ChannelsLastGradient.of(images.contiguous(memory_format=torch.channels_last).to(torch.bfloat16))
         return self.oxford(images)  # type: ignore[no-any-return]

@@ -13,11 +13,11 @@ from ml_models.ultrast.weights import packaged_tensors
 
 
 class TrainedNetworks(nn.Module):
-    """The encoder as it was distilled, and {stage: decoder}."""
+    """The encoder with its embeddings, and {stage: decoder}."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.student = Student().requires_grad_(False)
+        self.student = Student()
         self.decoders = nn.ModuleDict(
             {str(stage): Decoder({name: WIDTHS[name] for name in names_of(stage)}) for stage in STAGES}
         )
@@ -33,12 +33,13 @@ class TrainedNetworks(nn.Module):
         """Return what inference needs."""
         return packaged_tensors(self.student.encoder, {stage: self.decoder(stage) for stage in STAGES})
 
-    def optimiser(self) -> Optimiser:
-        """Return one for the decoders. Adam takes the layers next to the pixels."""
-        kernels = {
-            id(value): value
-            for name, value in self.decoders.named_parameters()
-            if value.shape[2:] == (3, 3) and "conv1_1" not in name
-        }
-        others = [value for value in self.decoders.parameters() if id(value) not in kernels]
-        return Optimiser(list(kernels.values()), others)
+    def optimiser(self, *, encoder: bool) -> Optimiser:
+        """Return one for the decoders, and for the encoder if asked for, which is left as it is from now on otherwise.
+
+        Adam takes the layers next to the pixels, embeddings and biases.
+        """
+        self.student.requires_grad_(encoder)
+        trained = {name: value for name, value in self.named_parameters() if value.requires_grad}
+        kernels = [name for name, value in trained.items() if value.shape[2:] == (3, 3) and "conv1_1" not in name]
+        others = [value for name, value in trained.items() if name not in kernels]
+        return Optimiser([trained[name] for name in kernels], others)
