@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import l1_loss, mse_loss
+from torch.nn.functional import avg_pool2d, l1_loss, mse_loss
 
 from ml_models.losses import positions_first, second_moment, sums
+
+#: Side of the squares whose mean colour is compared.
+STROKE_PX = 8
 
 Statistics = dict[str, tuple[Tensor, Tensor, Tensor]]
 
@@ -69,3 +72,11 @@ def content_loss(feature: Tensor, target: Tensor) -> Tensor:
 
     wanted = centred(target.detach())
     return mse_loss(centred(feature), wanted) / (wanted.square().mean() + 1e-6)
+
+
+def tint_loss(image: Tensor, photo: Tensor) -> Tensor:
+    """Return the mean absolute difference of both pictures, RGB in -1..1, seen from so far that strokes merge.
+
+    Statistics alone leave open which part gets which colour, and a mean of all answers is grey.
+    """
+    return l1_loss(avg_pool2d(image.float(), STROKE_PX), avg_pool2d(photo.float(), STROKE_PX))

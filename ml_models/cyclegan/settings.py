@@ -48,6 +48,7 @@ class TrainingSettings:
         learning_rate, beta_1, beta_2: of Adam.
         style_weight: of the distance from the feature statistics of the painting drawn; not in the paper.
         content_weight: of the distance of deep features from the photo's; not in the paper.
+        tint_weight: of the distance from the photo's colours, seen from afar; not in the paper.
         average_decay: of the average of the generators' weights, which is what is packaged; not in the paper.
     """
 
@@ -59,4 +60,5 @@ class TrainingSettings:
     beta_2: float = 0.999
     style_weight: float = 0.0
     content_weight: float = 0.0
+    tint_weight: float = 0.0
     average_decay: float = 0.998

@@ -23,6 +23,7 @@ from ml_models.cyclegan.losses import (
     generator_loss,
     statistics,
     statistics_loss,
+    tint_loss,
 )
 from ml_models.cyclegan.settings import GeneratorSettings, TrainingSettings
 from ml_models.encoders.slim import SlimEncoder
@@ -143,6 +144,7 @@ class CycleGAN(nn.Module):
         losses = {
             "style": statistics_loss(statistics(features), wanted),
             "content": content_loss(features[CONTENT_TAP], photo_features[CONTENT_TAP]),
+            "tint": tint_loss(painted, photo),
         }
         if undo:
             losses["cycle_photo"] = cycle_loss(self.to_photo(painted.detach()), photo)
@@ -181,6 +183,8 @@ class CycleGAN(nn.Module):
             losses["style"] = statistics_loss(statistics(painted_features), wanted)
         if settings.content_weight:
             losses["content"] = content_loss(painted_features[CONTENT_TAP], photo_features[CONTENT_TAP])
+        if settings.tint_weight:
+            losses["tint"] = tint_loss(painted, photo)
         self.generators_optimiser.zero_grad(set_to_none=True)
         self._weighted(losses).backward()  # type: ignore[no-untyped-call]
         self.generators_optimiser.step()
@@ -215,6 +219,7 @@ class CycleGAN(nn.Module):
             "identity": settings.cycle_weight * settings.identity_weight,
             "style": settings.style_weight,
             "content": settings.content_weight,
+            "tint": settings.tint_weight,
         }
         return torch.stack([weights[name.partition("_")[0]] * loss for name, loss in losses.items()]).sum()
 

@@ -17,7 +17,7 @@ import json
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ def load_exported(model: CycleGAN, folder: Path) -> int:
 
 
 def settings_of(arguments: argparse.Namespace) -> TrainingSettings:
-    names = ("cycle_weight", "identity_weight", "learning_rate", "style_weight", "content_weight", "average_decay")
+    names = [setting.name for setting in fields(TrainingSettings) if hasattr(arguments, setting.name)]
     return TrainingSettings(**{name: getattr(arguments, name) for name in names})
 
 
@@ -327,6 +327,7 @@ def parser() -> argparse.ArgumentParser:
     add("--identity-weight", type=float, default=paper.identity_weight, help="as a share of the cycle weight")
     add("--style-weight", type=float, default=paper.style_weight)
     add("--content-weight", type=float, default=paper.content_weight)
+    add("--tint-weight", type=float, default=paper.tint_weight)
     add("--learning-rate", type=float, default=paper.learning_rate)
     add("--average-decay", type=float, default=paper.average_decay)
     add("--steps", type=int, default=200_000)

@@ -17,6 +17,7 @@ from ml_models.cyclegan.losses import (
     generator_loss,
     statistics,
     statistics_loss,
+    tint_loss,
 )
 from ml_models.cyclegan.train_loop import opponent_colours
 from ml_models.training.pictures import ZoomedCrops
@@ -48,6 +49,13 @@ def test_statistics_do_not_know_where_things_are() -> None:
     assert loss(0 * feature) == pytest.approx(1, abs=0.02)
     # Twice the feature: (4 - 1)^2 of 4^2 + 1 of the Gram matrix, (2 - 1)^2 of 2^2 + 1 of the moments.
     assert loss(2 * feature) == pytest.approx((9 / 17 + 1 / 5) / 2, rel=1e-3)
+
+
+def test_tint_does_not_see_strokes() -> None:
+    board = torch.ones(1, 3, 16, 16)
+    board[:, :, ::2, ::2] = board[:, :, 1::2, 1::2] = -1
+    assert float(tint_loss(board, torch.zeros(1, 3, 16, 16))) == pytest.approx(0, abs=1e-6)
+    assert float(tint_loss(board, torch.full((1, 3, 16, 16), 0.3))) == pytest.approx(0.3)
 
 
 def test_grey_has_lightness_alone() -> None:
@@ -136,7 +144,20 @@ def run(folders: Path, name: str, *more: str) -> Path:
 
 
 def test_two_steps_and_two_more_are_four(folders: Path) -> None:
-    recipe = ("--style-weight", "1", "--content-weight", "1", "--candidates", "2", "--warm-up", "1", "--taught", "1")
+    recipe = (
+        "--style-weight",
+        "1",
+        "--content-weight",
+        "1",
+        "--tint-weight",
+        "1",
+        "--candidates",
+        "2",
+        "--warm-up",
+        "1",
+        "--taught",
+        "1",
+    )
     # The rate is planned from all steps, so that it is held here.
     once = run(folders, "once", "--steps", "4", "--decay-from", "1", *recipe)
     twice = run(folders, "twice", "--steps", "2", "--decay-from", "1", *recipe)
@@ -151,8 +172,8 @@ def test_two_steps_and_two_more_are_four(folders: Path) -> None:
     rows = [json.loads(line) for line in (once / "losses.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 4]
     assert set(rows[0]) == {"step", "seconds", "to_painting", "to_photo"}
-    assert set(rows[1]) == {"step", "seconds", "style", "content"}
-    named = {"adversarial", "cycle", "identity", "style", "content", "of"}
+    assert set(rows[1]) == {"step", "seconds", "style", "content", "tint"}
+    named = {"adversarial", "cycle", "identity", "style", "content", "tint", "of"}
     assert {name.partition("_")[0] for name in rows[2]} - {"step", "seconds"} == named
     assert set(rows[-1]["held_out"]) == {"cycle_photo", "cycle_painting", "identity_photo", "identity_painting"}
 
