@@ -53,8 +53,16 @@ ALGORITHMS: dict[str, Algorithm] = {
     algorithm.key: algorithm
     for algorithm in (
         Algorithm(
-            "nst_gatys", "Gatys", "ml_models.nst_gatys.run_style_transfer:run_style_transfer", Kind.PAINTED, 1, 4, 20
+            "nst_gatys",
+            "Gatys",
+            "ml_models.nst_gatys.run_style_transfer:run_style_transfer",
+            Kind.PAINTED,
+            1,
+            4,
+            20.0,
+            draft="adain",
         ),
+        Algorithm("adain", "AdaIN", "ml_models.adain.run_style_transfer:run_style_transfer", Kind.INSTANT, 1, 4, 0.5),
     )
 }
 DEFAULT_ALGORITHM = "nst_gatys"
