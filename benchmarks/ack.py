@@ -4,8 +4,8 @@
 
 The bot is a process of its own with its real database, pool and models; the sandbox is its Bot API server. Jobs of the
 real painter keep every slot busy from before the first update to after the last. In each round every user sends five
-updates: /start, a photo, a style (which makes a job), /help and /cancel (which ends it); the users are at different
-steps, so that all kinds come mixed.
+updates: /start, a photo, a style (which makes a job, an instant draft), /help and /cancel (which ends it); the users are
+at different steps, so that all kinds come mixed.
 Printed for each round: seconds from the first push of an update to its 2xx, repeated pushes, what was never
 acknowledged, and CPU time and resident memory of the bot's process.
 """
@@ -84,6 +84,10 @@ async def occupy(sandbox: Sandbox, slots: int) -> list[SandboxUser]:
         user = sandbox.user()
         await user.send_album([photo(800), photo(400)])
         busy.append(user)
+    for user in busy:
+        # What comes first is a draft, and the painting is what takes long.
+        draft = await user.wait_for(lambda message: "job:paint" in str(message.get("reply_markup")), 120)
+        await user.press(draft, "🖌 Paint it properly")
     for user in busy[:slots]:
         await user.wait_for(lambda message: "▱" in str(message.get("text", message.get("caption"))), 60)
     return busy
