@@ -4,8 +4,8 @@
 
 The bot is a process of its own with its real database, pool and models; the sandbox is its Bot API server. Jobs of the
 real painter keep every slot busy from before the first update to after the last. In each round every user sends five
-updates: /start, a photo, a style (which makes a job, an instant draft), /help and /cancel (which ends it); the users are
-at different steps, so that all kinds come mixed.
+updates: /start, a photo, a style (which makes a job, an instant draft), /help and /cancel (which ends it); they are at
+different steps, so that all kinds come mixed.
 Printed for each round: seconds from the first push of an update to its 2xx, repeated pushes, what was never
 acknowledged, and CPU time and resident memory of the bot's process.
 """
