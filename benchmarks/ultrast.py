@@ -1,6 +1,6 @@
 """UltraST beside the published networks on the same pictures: losses, seconds, seams, and the largest picture.
 
-    python -m benchmarks.ultrast [--pairs 6] [--large-pairs 1] [--ultra] [--memory] [--assets ../shared/assets]
+    python -m benchmarks.ultrast [--pairs 34] [--large-pairs 1] [--ultra] [--memory] [--assets ../shared/assets]
 
 Three ways, interleaved, the style's statistics included, files not: "ours"; "published", their networks through our own
 passes, in the same precision and tiles; "plain", their networks as their program runs them: float32, the whole picture
@@ -122,6 +122,15 @@ class Judge:
         dtype = next(self.network.parameters()).dtype
         image = image.clamp(0, 1).to(dtype).contiguous(memory_format=torch.channels_last)
         return self.network(image)  # type: ignore[no-any-return]
+
+
+def chosen_pairs(assets: Path, count: int) -> list[Pair]:
+    """Return the pairs of all benchmarks, then the other styles of styleid_sty, each with a photo of kodak's."""
+    known = pairs(assets)
+    photos = sorted((assets / "photos/kodak").glob("*.jpg"))
+    styles = sorted(set((assets / "paintings/styleid_sty").glob("*.jpg")) - {pair.style for pair in known})
+    others = [Pair(photos[(3 * index + 1) % len(photos)], style) for index, style in enumerate(styles) if photos]
+    return [*known, *others][:count]
 
 
 def ways(assets: Path) -> dict[str, Paint]:
@@ -247,7 +256,7 @@ def paint_one(photo: Path, style: Path, output: Path, limit_mb: int | None) -> N
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_assets(parser)
-    parser.add_argument("--pairs", type=int, default=6, help="at 768 px")
+    parser.add_argument("--pairs", type=int, default=34, help="at 768 px")
     parser.add_argument("--large-pairs", type=int, default=1, help="at 3000 x 3000")
     parser.add_argument("--ultra", action="store_true", help="paint 10240 x 4096 too")
     parser.add_argument("--memory", action="store_true", help="peaks of fresh processes too")
@@ -261,7 +270,7 @@ def main() -> None:
         paint_one(photo, style, output, arguments.limit_mb)
         return
     assets: Path = arguments.assets
-    chosen = pairs(assets, max(1, arguments.pairs, arguments.large_pairs))
+    chosen = chosen_pairs(assets, max(1, arguments.pairs, arguments.large_pairs))
     files = [path for pair in chosen for path in (pair.photo, pair.style)]
     if not are_here(assets / OXFORD, assets / PUBLISHED / "5SE.safetensors", *files):
         return

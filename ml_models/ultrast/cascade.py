@@ -35,6 +35,7 @@ class Networks:
         encoders: one for all stages, or one for each.
         margin_px: how far pictures are continued for them.
         transfer: the map of features, and epsilon, its regularisation.
+        stages: those that a picture goes through, in this order.
     """
 
     encoders: Mapping[int, Encoder]
@@ -42,6 +43,7 @@ class Networks:
     margin_px: int
     transfer: Transfer
     epsilon: float
+    stages: Sequence[int] = STAGES
 
     @property
     def dtype(self) -> torch.dtype:
@@ -76,9 +78,9 @@ def paint(
     wanted = [style_moments(networks, style, tile_px) for style in styles]
     canvas = Canvas(content.shape[2], content.shape[3], networks.margin_px)
     image = (content - GREY).to(networks.dtype, memory_format=torch.channels_last)
-    done = 0.0
-    for stage in STAGES:
-        start, share = done, STAGE_SHARES[stage]
+    done, total = 0.0, sum(STAGE_SHARES[stage] for stage in networks.stages)
+    for stage in networks.stages:
+        start, share = done, STAGE_SHARES[stage] / total
 
         def on_part(fraction: float, start: float = start, share: float = share) -> None:
             on_fraction(start + share * fraction)
@@ -93,12 +95,12 @@ def paint(
 
 
 def style_moments(networks: Networks, style: Tensor, tile_px: int) -> dict[int, Moments]:
-    """Return {stage: moments of relu{stage}_1} of a style (1, 3, h, w) in 0..1."""
+    """Return {stage: moments of relu{stage}_1} of a style (1, 3, h, w) in 0..1, for the networks' stages."""
     canvas = Canvas(style.shape[2], style.shape[3], networks.margin_px)
     image = (style - GREY).to(networks.dtype, memory_format=torch.channels_last)
     result: dict[int, Moments] = {}
-    for encoder in {id(each): each for each in networks.encoders.values()}.values():
-        stages = [stage for stage in STAGES if networks.encoders[stage] is encoder]
+    for encoder in {id(networks.encoders[stage]): networks.encoders[stage] for stage in networks.stages}.values():
+        stages = [stage for stage in networks.stages if networks.encoders[stage] is encoder]
         sums = {stage: MomentSums() for stage in stages}
         encode(encoder, image, canvas, sums, tile_px)
         result |= {stage: each.moments() for stage, each in sums.items()}

@@ -62,7 +62,9 @@ def packaged_networks(path: Path) -> Networks:
             parts[key].copy_(value)
     for network in (encoder, *decoders.values()):
         network.requires_grad_(False)
-    return Networks(dict.fromkeys(STAGES, encoder), decoders, SETTINGS.margin_px, transport, SETTINGS.epsilon)
+    return Networks(
+        dict.fromkeys(STAGES, encoder), decoders, SETTINGS.margin_px, transport, SETTINGS.epsilon, SETTINGS.stages
+    )
 
 
 def published_networks(folder: Path) -> Networks:

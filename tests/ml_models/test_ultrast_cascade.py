@@ -136,3 +136,13 @@ def test_a_canvas_is_the_picture_continued_by_reflection(size: tuple[int, int], 
         part = canvas.part(image, seen)[0].numpy()
         np.testing.assert_array_equal(part, expected[:, seen.top : seen.bottom, seen.left : seen.right])
     assert (covered == 1).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_an_odd_last_position_is_left_out_of_a_pooling(memory_format: torch.memory_format) -> None:
+    encoder = ours().encoders[5]
+    image = torch.rand(1, 3, 35, 41).double().contiguous(memory_format=memory_format)
+    (_, first), (_, pooled) = encoder.layers(image, ("conv1_1", "conv1_2"))
+    plain = encoder.convolution("conv1_2")(first)
+    assert torch.equal(pooled, nn.functional.max_pool2d(plain, 2).relu())
