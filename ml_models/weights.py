@@ -98,16 +98,22 @@ def install_vgg19(
             f"the VGG19 of {source or 'torchvision'} has the SHA-256 {digest[:12]}…, expected {sha256[:12]}…: "
             "give torchvision's vgg19 IMAGENET1K_V1"
         )
-    descriptor, name = tempfile.mkstemp(prefix=".vgg19-", dir=path.parent)
+    write_whole(path, write_tensors(tensors, VGG19_SHAPES))
+    return path
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all; an earlier one stays until then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", dir=path.parent)
     try:
         with open(descriptor, "wb") as out:
-            out.write(write_tensors(tensors, VGG19_SHAPES))
+            out.write(data)
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    return path
 
 
 def _torchvision_address() -> str:

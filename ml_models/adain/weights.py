@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import copy
-import os
-import tempfile
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
 
 from ml_models.adain.build_style_transfer_model import MARGIN_PX, StyleTransferModel
 from ml_models.adain.custom_layers import MIRRORED, Decoder
@@ -21,7 +17,7 @@ from ml_models.encoders import load_slim
 from ml_models.encoders.slim import WIDTHS
 from ml_models.encoders.teacher import CONVOLUTIONS, OxfordVGG19
 from ml_models.errors import InvalidRequestError, WeightsError
-from ml_models.weights import load_verified
+from ml_models.weights import load_verified, write_whole
 
 FOLDER = Path(__file__).parent / "pretrained_models"
 DECODER_PATH = FOLDER / "adain_decoder.safetensors"
@@ -99,7 +95,7 @@ def install_published(encoder: Path, decoder: Path) -> tuple[Path, Path]:
     tensors = load_verified(encoder, oxford_shapes(), None), load_verified(decoder, published_shapes(), None)
     paths = PUBLISHED_ENCODER_PATH, PUBLISHED_DECODER_PATH
     for path, one in zip(paths, tensors, strict=True):
-        _write(path, one)
+        write_whole(path, save(one))
     return paths
 
 
@@ -129,16 +125,3 @@ def _ours(published: str) -> str:
     """Return what the decoder calls "1.weight" and so on."""
     index, _, part = published.partition(".")
     return f"convolutions.{MIRRORED[PUBLISHED_INDICES.index(int(index))]}.{part}"
-
-
-def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".adain-", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as out:
-            out.write(save(dict(tensors)))
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_models.cyclegan.settings import OFFICIAL, PACKAGED, GeneratorSettings
 from ml_models.errors import InvalidRequestError, WeightsError
+from ml_models.weights import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,15 +105,6 @@ def install_official(path: Path, *, output: Path = OFFICIAL_PATH) -> Path:
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path.name} holds other things than tensors by name: give latest_net_G.pth")
     generator = build_generator(state, OFFICIAL, path.name)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".cyclegan-", dir=output.parent)
-    try:
-        with open(descriptor, "wb") as out:
-            out.write(save({key: value.contiguous() for key, value in generator.state_dict().items()}))
-        os.chmod(name, 0o644)
-        os.replace(name, output)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(output, save({key: value.contiguous() for key, value in generator.state_dict().items()}))
     load_generator.cache_clear()
     return output

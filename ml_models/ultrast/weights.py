@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from ml_models.ultrast.custom_layers import STAGES, WIDTHS, Decoder, Encoder, Ne
 from ml_models.ultrast.published import decoder_shapes, encoder_shapes, find_file, load_published, read_file
 from ml_models.ultrast.settings import SETTINGS
 from ml_models.ultrast.wct import transport, whitening_colouring
-from ml_models.weights import load_verified
+from ml_models.weights import load_verified, write_whole
 
 FOLDER = Path(__file__).parent / "pretrained_models"
 PACKAGED_PATH = FOLDER / "ultrast.safetensors"
@@ -87,17 +85,8 @@ def install_published(folder: Path) -> Path:
     for stage in STAGES:
         for kind, shapes in (("SE", encoder_shapes(stage)), ("SD", decoder_shapes(stage))):
             files[f"{stage}{kind}.safetensors"] = save(read_file(find_file(folder, f"{stage}{kind}"), shapes))
-    PUBLISHED_FOLDER.mkdir(parents=True, exist_ok=True)
     for file_name, data in files.items():
-        descriptor, temporary = tempfile.mkstemp(prefix=".ultrast-", dir=PUBLISHED_FOLDER)
-        try:
-            with open(descriptor, "wb") as out:
-                out.write(data)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, PUBLISHED_FOLDER / file_name)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(PUBLISHED_FOLDER / file_name, data)
     return PUBLISHED_FOLDER
 
 
