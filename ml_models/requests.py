@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from ml_models.contract import MAX_STROKE_SCALE, MIN_SIZE_PX, MIN_STROKE_SCALE, StyleTransferRequest
 from ml_models.errors import InvalidRequestError
@@ -25,3 +26,10 @@ def check_request(request: StyleTransferRequest, algorithm: Algorithm) -> None:
             raise InvalidRequestError(
                 f"a style's weight of {style.weight} is not allowed: give more than 0", field="styles"
             )
+
+
+def check_encoder(name: str, known: Collection[str]) -> str:
+    """Return the name of an encoder; raise InvalidRequestError where it is none of the known ones."""
+    if name not in known:
+        raise InvalidRequestError(f"encoder={name!r} is not known: give one of {', '.join(known)}", field="encoder")
+    return name

@@ -16,7 +16,8 @@ from ml_models.devices import half_precision
 from ml_models.encoders import load_slim
 from ml_models.encoders.slim import WIDTHS
 from ml_models.encoders.teacher import CONVOLUTIONS, OxfordVGG19
-from ml_models.errors import InvalidRequestError, WeightsError
+from ml_models.errors import WeightsError
+from ml_models.requests import check_encoder
 from ml_models.weights import load_verified, write_whole
 
 FOLDER = Path(__file__).parent / "pretrained_models"
@@ -31,10 +32,7 @@ PUBLISHED_INDICES = (1, 5, 8, 11, 14, 18, 21, 25, 28)
 
 def choose_encoder(name: str | None) -> str:
     """Return the name; None asks for the packaged one. Raise InvalidRequestError for an unknown name."""
-    name = name or "slim"
-    if name not in ENCODERS:
-        raise InvalidRequestError(f"encoder={name!r} is not known: give one of {', '.join(ENCODERS)}", field="encoder")
-    return name
+    return check_encoder(name or "slim", ENCODERS)
 
 
 @cache

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_models.cyclegan.settings import OFFICIAL, PACKAGED, GeneratorSettings
-from ml_models.errors import InvalidRequestError, WeightsError
+from ml_models.errors import WeightsError
+from ml_models.requests import check_encoder
 from ml_models.weights import write_whole
 
 if TYPE_CHECKING:
@@ -30,11 +31,7 @@ UNUSED = re.compile(r"\.(running_mean|running_var|num_batches_tracked)$")
 
 def choose_generator(name: str | None) -> str:
     """Return the name; None asks for the packaged one. Raise InvalidRequestError for an unknown name."""
-    name = name or "monet"
-    if name not in GENERATORS:
-        known = ", ".join(GENERATORS)
-        raise InvalidRequestError(f"encoder={name!r} is not known: give one of {known}", field="encoder")
-    return name
+    return check_encoder(name or "monet", GENERATORS)
 
 
 @cache

@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_models.errors import InvalidRequestError, WeightsError
+from ml_models.errors import WeightsError
+from ml_models.requests import check_encoder
 
 if TYPE_CHECKING:
     from ml_models.encoders.slim import SlimEncoder
@@ -20,10 +21,7 @@ def choose_encoder(name: str | None) -> str:
     """Return the name; None asks for the best one installed. Raise InvalidRequestError for an unknown name."""
     from ml_models.weights import VGG19_PATH
 
-    name = name or ("vgg19" if VGG19_PATH.exists() else "slim")
-    if name not in ENCODERS:
-        raise InvalidRequestError(f"encoder={name!r} is not known: give one of {', '.join(ENCODERS)}", field="encoder")
-    return name
+    return check_encoder(name or ("vgg19" if VGG19_PATH.exists() else "slim"), ENCODERS)
 
 
 @cache

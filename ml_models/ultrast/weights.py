@@ -10,7 +10,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ml_models.devices import half_precision
-from ml_models.errors import InvalidRequestError, WeightsError
+from ml_models.errors import WeightsError
+from ml_models.requests import check_encoder
 from ml_models.ultrast.cascade import Networks
 from ml_models.ultrast.custom_layers import STAGES, WIDTHS, Decoder, Encoder, Network, names_of
 from ml_models.ultrast.published import decoder_shapes, encoder_shapes, find_file, load_published, read_file
@@ -27,10 +28,7 @@ ENCODERS = (PACKAGED, PUBLISHED)
 
 def choose_encoder(name: str | None) -> str:
     """Return the name; None asks for the packaged one. Raise InvalidRequestError for an unknown name."""
-    name = name or PACKAGED
-    if name not in ENCODERS:
-        raise InvalidRequestError(f"encoder={name!r} is not known: give one of {', '.join(ENCODERS)}", field="encoder")
-    return name
+    return check_encoder(name or PACKAGED, ENCODERS)
 
 
 @cache
