@@ -83,11 +83,9 @@ def options_buttons(say: Say, shown: Shown) -> InlineKeyboardMarkup:
             for name, scale in STROKE_SCALES.items()
         ]
         rows.append(strokes)
-    rows.append(
-        [_option(say("button.keep_colours"), Option.COLOURS, not shown.keep_colours, shown, shown.keep_colours)]
-    )
+    rows.append([_switch("button.keep_colours", Option.COLOURS, shown.keep_colours, say, shown)])
     if shown.draft_first is not None:
-        rows.append([_option(say("button.draft_first"), Option.DRAFT, not shown.draft_first, shown, shown.draft_first)])
+        rows.append([_switch("button.draft_first", Option.DRAFT, shown.draft_first, say, shown)])
     rows += _shares(say, shown)
     variant = [_panel(say("button.variant"), PanelStep.VARIANT, shown)] if shown.variants else []
     rows.append([*variant, _panel(say("button.reset"), PanelStep.RESET, shown)])
