@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-
-from torch import Tensor
 
 from ml_models.adain.memory import needed_mb
 from ml_models.adain.settings import SETTINGS
@@ -34,16 +31,6 @@ def run_style_transfer(
         style_px = min(math.ceil(max(width_px, height_px) * request.stroke_scale), SETTINGS.largest_style_px)
         return needed_mb(width_px, height_px, name, style_px, device, len(request.styles))
 
-    def render(
-        content: Tensor,
-        styles: Sequence[Tensor],
-        shares: Sequence[float],
-        strength: float,
-        on_fraction: Callable[[float], None],
-        should_stop: ShouldStop,
-    ) -> Tensor:
-        return model.paint(content, [model.style(style) for style in styles], shares, strength, on_fraction)
-
     return run_instant(
         request,
         on_progress,
@@ -51,7 +38,9 @@ def run_style_transfer(
         algorithm=ALGORITHMS["adain"],
         encoder=name,
         device=device,
-        render=render,
+        render=lambda content, styles, shares, strength, on_fraction, should_stop: model.paint(
+            content, [model.style(style) for style in styles], shares, strength, on_fraction
+        ),
         needed_mb=needed,
         largest_style_px=SETTINGS.largest_style_px,
         fade=SETTINGS.fade,

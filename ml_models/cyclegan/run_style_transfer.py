@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch.nn.functional import interpolate, pad
 from ml_models.contract import OnProgress, ShouldStop, StyleTransferRequest, StyleTransferResult, never
 from ml_models.cyclegan.custom_layers import STRIDE_PX, Generator
 from ml_models.cyclegan.settings import GeneratorSettings
-from ml_models.cyclegan.weights import GENERATORS, choose_generator, load_generator
+from ml_models.cyclegan.weights import GENERATORS, choose_generator, generator_on
 from ml_models.devices import choose_device, half_precision
 from ml_models.images import MIN_SIDE_PX
 from ml_models.instant import run_instant
@@ -37,18 +36,6 @@ def run_style_transfer(
     """
     name, device = choose_generator(request.encoder), choose_device(request.device)
 
-    def render(
-        content: Tensor,
-        styles: Sequence[Tensor],
-        shares: Sequence[float],
-        strength: float,
-        on_fraction: Callable[[float], None],
-        should_stop: ShouldStop,
-    ) -> Tensor:
-        precision = half_precision(device)
-        generator = copy.deepcopy(load_generator(name)).to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return paint(generator, content, request.stroke_scale, on_fraction)
-
     def needed_mb(width_px: int, height_px: int) -> int:
         return predicted_mb(width_px, height_px, request.stroke_scale, GENERATORS[name][1], device)
 
@@ -59,7 +46,9 @@ def run_style_transfer(
         algorithm=ALGORITHMS["cyclegan"],
         encoder=name,
         device=device,
-        render=render,
+        render=lambda content, styles, shares, strength, on_fraction, should_stop: paint(
+            generator_on(name, device), content, request.stroke_scale, on_fraction
+        ),
         needed_mb=needed_mb,
         largest_style_px=MIN_SIDE_PX,
         fade=1.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -14,6 +15,7 @@ from ml_models.requests import check_encoder
 from ml_models.weights import write_whole
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from ml_models.cyclegan.custom_layers import Generator
@@ -51,6 +53,17 @@ def load_generator(name: str) -> Generator:
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(f"{path.name} cannot be read as safetensors ({error}): install it anew") from error
     return build_generator(tensors, settings, path.name)
+
+
+@cache
+def generator_on(name: str, device: torch.device) -> Generator:
+    """Return the generator on the device, in the precision that is fastest there; it is not to be changed."""
+    import torch
+
+    from ml_models.devices import half_precision
+
+    generator = copy.deepcopy(load_generator(name))
+    return generator.to(device, half_precision(device), memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def build_generator(tensors: Mapping[str, Tensor], settings: GeneratorSettings, origin: str) -> Generator:
@@ -104,4 +117,5 @@ def install_official(path: Path, *, output: Path = OFFICIAL_PATH) -> Path:
     generator = build_generator(state, OFFICIAL, path.name)
     write_whole(output, save({key: value.contiguous() for key, value in generator.state_dict().items()}))
     load_generator.cache_clear()
+    generator_on.cache_clear()
     return output

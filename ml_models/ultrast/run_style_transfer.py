@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from torch import Tensor
+from functools import partial
 
 from ml_models.contract import OnProgress, ShouldStop, StyleTransferRequest, StyleTransferResult, never
 from ml_models.devices import choose_device
@@ -30,16 +28,6 @@ def run_style_transfer(
     name, device = choose_encoder(request.encoder), choose_device(request.device)
     networks = load_networks(name, device)
 
-    def render(
-        content: Tensor,
-        styles: Sequence[Tensor],
-        shares: Sequence[float],
-        strength: float,
-        on_fraction: Callable[[float], None],
-        should_stop: ShouldStop,
-    ) -> Tensor:
-        return paint(networks, content, styles, shares, strength, on_fraction, should_stop)
-
     return run_instant(
         request,
         on_progress,
@@ -47,7 +35,7 @@ def run_style_transfer(
         algorithm=ALGORITHMS["ultrast"],
         encoder=name,
         device=device,
-        render=render,
+        render=partial(paint, networks),
         needed_mb=lambda width_px, height_px: needed_mb(width_px, height_px, request, device),
         largest_style_px=SETTINGS.largest_style_px,
     )
