@@ -8,9 +8,12 @@ from torch import Tensor
 
 from ml_models.encoders.vgg import MARGIN_PX, window
 from ml_models.losses import positions_first
+from ml_models.spans import spans
 
 #: What relu4_1 sees beyond its own 8 pixels: 30 on each side, in multiples of 8.
 HALO_PX = 32
+#: Pixels that one position of relu4_1 stands for.
+UNIT_PX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +49,12 @@ def tiles(height: int, width: int, tile_px: int) -> list[Tile]:
     knows no seams.
     """
     result = []
-    for top, rows in _spans(height, tile_px):
-        for left, columns in _spans(width, tile_px):
+    for top, bottom in spans(height, tile_px, UNIT_PX):
+        for left, right in spans(width, tile_px, UNIT_PX):
             # The rectangle itself begins a margin later in the continued picture.
             row, column = max(0, top + MARGIN_PX - HALO_PX), max(0, left + MARGIN_PX - HALO_PX)
-            last_row = top + rows + MARGIN_PX + HALO_PX if top + rows < height else None
-            last_column = left + columns + MARGIN_PX + HALO_PX if left + columns < width else None
+            last_row = bottom + MARGIN_PX + HALO_PX if bottom < height else None
+            last_column = right + MARGIN_PX + HALO_PX if right < width else None
             place = (top + MARGIN_PX - row, left + MARGIN_PX - column)
-            result.append(Tile(slice(row, last_row), slice(column, last_column), *place, rows, columns))
+            result.append(Tile(slice(row, last_row), slice(column, last_column), *place, bottom - top, right - left))
     return result
-
-
-def _spans(length: int, tile_px: int) -> list[tuple[int, int]]:
-    """Return (start, length) of near-equal parts, starts in multiples of 8."""
-    count = -(-length // tile_px)
-    starts = [round(length * index / count / 8) * 8 for index in range(count)]
-    return [(start, end - start) for start, end in zip(starts, [*starts[1:], length], strict=True)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ml_models.spans import spans
 from ml_models.ultrast.custom_layers import shrinkage
 
 #: The deepest positions are 16 pixels wide.
@@ -109,8 +109,8 @@ class Canvas:
         """Cut the canvas into rectangles of at most about tile_px; what a tile sees beyond itself is HALO_PX."""
         whole = self.whole
         result = []
-        for top, bottom in _spans(whole.bottom, tile_px):
-            for left, right in _spans(whole.right, tile_px):
+        for top, bottom in spans(whole.bottom, tile_px, UNIT_PX):
+            for left, right in spans(whole.right, tile_px, UNIT_PX):
                 seen = Area(top - HALO_PX, left - HALO_PX, bottom + HALO_PX, right + HALO_PX)
                 result.append(Tile(Area(top, left, bottom, right), seen.common(whole)))
         return result
@@ -118,13 +118,6 @@ class Canvas:
 
 def _upwards(side: int) -> int:
     return -(-side // UNIT_PX) * UNIT_PX
-
-
-def _spans(length: int, tile_px: int) -> list[tuple[int, int]]:
-    """Return (start, end) of near-equal parts, all in multiples of UNIT_PX."""
-    count = -(-length // tile_px)
-    cuts = [round(length * index / count / UNIT_PX) * UNIT_PX for index in range(count + 1)]
-    return [(start, end) for start, end in pairwise(cuts) if end > start]
 
 
 def _reflected(start: int, end: int, length: int) -> Tensor:
