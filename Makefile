@@ -25,6 +25,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.robust
 	$(BIN)/python -m benchmarks.controls
 	$(BIN)/python -m benchmarks.same_bytes
+	$(BIN)/python -m benchmarks.adain
 
 weights: $(VENV)/run.stamp
 	$(BIN)/python main.py weights vgg19

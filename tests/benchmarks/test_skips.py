@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("name", ["gatys", "memory", "robust", "controls", "same_bytes", "seams", "origin_512"])
+@pytest.mark.parametrize(
+    "name",
+    ["gatys", "memory", "robust", "controls", "same_bytes", "seams", "origin_512", "adain", "ultrast", "cyclegan"],
+)
 def test_says_that_it_is_skipped(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
