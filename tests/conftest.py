@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 import structlog
+from PIL import Image
 
 from ml_models import registry
 from processing.shared.store import SharedStore
@@ -53,6 +54,18 @@ def postgres_url(postgres: Server, postgres_name: str) -> str:
     """The address of a database with nothing in it."""
     postgres.empty(postgres_name)
     return postgres.url(postgres_name)
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    from skimage import data
+
+    return Image.fromarray(data.chelsea())
+
+
+@pytest.fixture(scope="module")
+def style() -> Image.Image:
+    return Image.open(Path(__file__).parents[1] / "docs" / "pictures" / "style-orchard.jpg")
 
 
 @pytest.fixture(scope="module")

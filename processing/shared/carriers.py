@@ -18,8 +18,6 @@ from procrastinate.types import JobToDefer
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, RowMapping
 
-from processing.lanes import Lane
-
 #: The queue of what is painted or has failed and is only to be told.
 TELL = "tell"
 TASK = "paint"
@@ -33,9 +31,9 @@ class Carrier:
     queue: str
 
 
-def defer(connection: Connection, lane: Lane) -> int:
-    """Put a carrier into the queue of the lane, of which procrastinate notifies its listeners; return its id."""
-    new = JobToDefer(lane.value, TASK, 0, None, None, Jsonb({}), None)  # type: ignore[arg-type]
+def defer(connection: Connection, queue: str) -> int:
+    """Put a carrier into the queue, of which procrastinate notifies its listeners; return its id."""
+    new = JobToDefer(queue, TASK, 0, None, None, Jsonb({}), None)  # type: ignore[arg-type]
     return int(_rows(connection, "defer_jobs", jobs=[tuple(new)])[0]["id"])
 
 

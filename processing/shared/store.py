@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, insert, make_url, select, update
 
 from processing.job import Failure, Job, NewJob, Status
-from processing.lanes import Lane, lane_of
+from processing.lanes import lane_of
 from processing.shared import carriers, tables
 from processing.shared.carriers import TELL, Carrier
 from processing.shared.database import QUEUE_LOCK, SharedDatabase
 from processing.shared.tables import carried
-from processing.store import Store, get_job
+from processing.store import Store, get_job, is_unfinished
 from processing.tables import dialogues, jobs
 
 #: The channel on which processes tell one another of jobs.
@@ -143,6 +143,7 @@ class SharedStore(Store):
             for carrier in carriers.stalled(connection, stalled_after_s):
                 self._recover(connection, carrier, swept)
             carriers.prune(connection, stalled_after_s)
+            self._mend(connection, swept)
             if swept.again or swept.failed or swept.to_tell:
                 _say(connection, Word.LOOK)
             return swept
@@ -319,6 +320,24 @@ class SharedStore(Store):
             swept.to_tell.append(job.id)
         _pass_on(connection, carrier.id, job)
 
+    def _mend(self, connection: Connection, swept: Swept) -> None:
+        """Give a carrier to each job that has lost its own, and put those away that carry nothing any more."""
+        bare = select(jobs.c.id).outerjoin(carried).outerjoin(tables.carriers, _carries())
+        for job_id in connection.scalars(bare.where(tables.carriers.c.id.is_(None), is_unfinished())).all():
+            job = get_job(connection, job_id)
+            if job.status is Status.RUNNING:
+                job = _wait_again(connection, job_id)
+                swept.again.append(job_id)
+            elif job.status is not Status.QUEUED:
+                swept.to_tell.append(job_id)
+            connection.execute(delete(carried).where(carried.c.job_id == job_id))
+            carrier_id = carriers.defer(connection, _lane(job) if job.status is Status.QUEUED else TELL)
+            connection.execute(insert(carried).values(job_id=job_id, carrier_id=carrier_id))
+        idle = select(tables.carriers.c.id, tables.carriers.c.status).outerjoin(carried, _carries())
+        for carrier_id, status in connection.execute(idle.where(carried.c.job_id.is_(None))).all():
+            if status in ("todo", "doing"):
+                carriers.finish(connection, carrier_id)
+
 
 def is_shared(url: str) -> bool:
     """Tell whether the address of a database is one that many machines can reach."""
@@ -354,8 +373,8 @@ def _is_over(job: Job) -> bool:
     return job.status in (Status.DELIVERED, Status.CANCELLED) or (job.status is Status.FAILED and bool(job.told_at))
 
 
-def _lane(job: Job) -> Lane:
-    return lane_of(job.order.algorithm, job.order.size_px)
+def _lane(job: Job) -> str:
+    return lane_of(job.order.algorithm, job.order.size_px).value
 
 
 def _carries() -> Any:
@@ -381,7 +400,7 @@ def _job_of(connection: Connection, carrier_id: int) -> Job | None:
 
 def _carried_by(connection: Connection, worker_id: int) -> list[tuple[int, Job | None]]:
     query: Select[Any] = select(tables.carriers.c.id).where(_is_of(worker_id))
-    return [(carrier_id, _job_of(connection, carrier_id)) for carrier_id in connection.scalars(query)]
+    return [(carrier_id, _job_of(connection, carrier_id)) for carrier_id in connection.scalars(query).all()]
 
 
 def _say(connection: Connection, word: Word, job_id: int | None = None) -> None:
