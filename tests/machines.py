@@ -23,7 +23,7 @@ from tests.toy_bot import STALLED_AFTER_S
 
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 READY = {"serve": b"the bot takes updates", "worker": b"the worker takes jobs"}
 
 

@@ -64,6 +64,9 @@ class _CarriedRunner:
             raise
 
     async def finish(self, job: Job) -> None:
+        if job.id in self.telling:
+            # This process was thought dead, and has taken up again what it is telling.
+            return
         self.telling.add(job.id)
         try:
             await self._runner.finish(job)
