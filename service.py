@@ -87,6 +87,13 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     """
     await _check_device(settings.device)
     async with AsyncExitStack() as stack:
+        folders = JobFolders(settings.data_dir)
+        try:
+            await asyncio.to_thread(folders.make_private)
+        except OSError as error:
+            raise SettingsError(
+                f"DATA_DIR={str(settings.data_dir)!r} cannot be used ({error.strerror}): give a folder of the bot's own"
+            ) from error
         store = Store(settings.database)
         await store.open()
         stack.push_async_callback(store.close)
@@ -95,7 +102,6 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         await _check_token(bot, settings)
         notices = Notices(bot, settings.admin_id)
         catalogue = Catalogue()
-        folders = JobFolders(settings.data_dir)
         pictures = TelegramPictures(bot, limit_mb=settings.file_limit_mb, max_megapixels=settings.max_image_megapixels)
         status_messages = StatusMessages(bot, store, catalogue)
         stack.push_async_callback(status_messages.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import glob
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -173,7 +174,9 @@ class Database:
         path = Path(self._url.database or "")
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        path.chmod(0o600)  # SQLite gives the files beside it (-wal, -shm) the same mode
+        # SQLite gives the files beside it the same mode when it makes them; a killed bot may have left older ones.
+        for file in (path, *path.parent.glob(f"{glob.escape(path.name)}-*")):
+            file.chmod(0o600)
 
 
 def _read(engine: Engine, work: Callable[[Connection], T]) -> T:
