@@ -151,6 +151,9 @@ class Settings:
         "where it paints: auto (the fastest that is there), cpu, cuda or mps",
     )
     max_image_megapixels: int = _setting(_integer(1, 1000), 50, "largest picture that is read, in millions of pixels")
+    retention_hours: int = _setting(
+        _integer(1, 8760), 24, "hours that a finished picture stays on the disk, for the button that sends it as a file"
+    )
     log_level: str = _setting(_choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _setting(_choice("text", "json"), "text", "text or json")
 

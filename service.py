@@ -36,6 +36,7 @@ from processing.lanes import SHORT_SLOTS
 from processing.places import PlacesInLine
 from processing.pool import Pool
 from processing.queue.local import LocalQueue
+from processing.retention import Retention
 from processing.runner import Runner
 from processing.status_message import StatusMessages
 from processing.store import Store
@@ -133,6 +134,9 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         places = PlacesInLine(store, status_messages, slots=settings.pool_size)
         places.start()
         stack.push_async_callback(places.close)
+        retention = Retention(store, folders, hours=settings.retention_hours)
+        retention.start()
+        stack.push_async_callback(retention.close)
         dispatcher = create_dispatcher(
             settings,
             bot,

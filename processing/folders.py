@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -58,6 +59,13 @@ class JobFolders:
         if not self.jobs.is_dir():
             return []
         return sorted(int(folder.name) for folder in self.jobs.iterdir() if folder.name.isdecimal())
+
+    def changed_at(self, job_id: int) -> datetime:
+        """Return when a file last came into the job's folder or left it; now, should the folder be gone."""
+        try:
+            return datetime.fromtimestamp(self.folder(job_id).stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return datetime.now(UTC)
 
     def picture(self, job_id: int) -> Path:
         """The result without loss, a PNG: what "as a file" sends."""

@@ -6,6 +6,7 @@ words of a dialogue and the marks of updates may not: a flush of the disk for ea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,8 @@ __all__ = ["Store", "StoreError"]
 
 MARKS_KEPT = timedelta(hours=24)
 PRUNED_EVERY = timedelta(minutes=10)
+#: A query may hold so many numbers and no more.
+IDS_A_QUERY = 1000
 
 
 def _now() -> datetime:
@@ -170,6 +173,22 @@ class Store:
         """Return the jobs whose work is done and whose users do not know yet: painted, or failed and untold."""
         untold = (jobs.c.status == Status.FAILED) & jobs.c.told_at.is_(None)
         return await self._list(select(jobs).where((jobs.c.status == Status.PAINTED) | untold).order_by(jobs.c.id))
+
+    async def told(self, job_ids: Sequence[int]) -> dict[int, datetime | None]:
+        """Return when the users of these jobs were told the outcome, None while that is to come.
+
+        A number that no job has is left out.
+        """
+
+        def read(connection: Connection) -> dict[int, datetime | None]:
+            told: dict[int, datetime | None] = {}
+            for at in range(0, len(job_ids), IDS_A_QUERY):
+                some = jobs.c.id.in_(job_ids[at : at + IDS_A_QUERY])
+                rows = connection.execute(select(jobs.c.id, jobs.c.told_at).where(some))
+                told |= {row.id: row.told_at for row in rows}
+            return told
+
+        return await self._database.read(read)
 
     async def take_next(self, lane: Lane | None = None) -> Job | None:
         """Mark the job whose turn it is, of all or of those of a lane, as running and return it; None: none waits."""
