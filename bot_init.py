@@ -34,7 +34,7 @@ from processing.store import Store
 from reporting.logs import redact
 from reporting.notices import Notices
 
-COMMANDS = ("start", "options", "help", "cancel")
+COMMANDS = ("start", "options", "help", "cancel", "forget")
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +71,7 @@ def create_dispatcher(
         storage=storage,
         events_isolation=locks,
         settings=settings,
+        store=store,
         queue=queue,
         pool=pool,
         pictures=pictures,

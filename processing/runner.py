@@ -27,7 +27,7 @@ from ml_models.errors import (
 )
 from ml_models.registry import Algorithm, get_algorithm
 from processing.folders import JobFolders
-from processing.job import Failure, Job, NothingToKeepError, Outcome, Picture, Status
+from processing.job import Failure, Job, NothingToKeepError, Outcome, Picture, Status, UnknownJobError
 from processing.pool import OnProgress, Painted
 from processing.store import Store
 
@@ -153,6 +153,8 @@ class Runner:
                     raise WorkerLostError(f"given up after {ATTEMPTS_ALLOWED} attempts")
                 painted = await self._paint(job)
                 await _to_the_end(self._keep(job, painted))
+            except UnknownJobError:
+                log.info("a job ends, as its user is forgotten")
             except Exception as error:
                 await self._fail(job, error)
             finally:
@@ -249,13 +251,17 @@ class Runner:
         raise AssertionError("the last try returns or raises")
 
     async def _keep(self, job: Job, painted: Painted) -> None:
-        """Store the pictures, then the outcome; a job that was cancelled meanwhile leaves nothing."""
+        """Store the pictures, then the outcome; a job that was cancelled or forgotten meanwhile leaves nothing."""
         result = painted.result
         # Read before anything is awaited: a cancel in between forgets the attempt.
         stopped_at = self._attempts[job.id].fraction if result.stopped else None
         await asyncio.to_thread(self._write_pictures, job.id, painted)
         outcome = Outcome(result.width_px, result.height_px, result.seconds, result.encoder, stopped_at)
-        stored = await self._persist(lambda: self._store.mark_painted(job.id, outcome))
+        try:
+            stored = await self._persist(lambda: self._store.mark_painted(job.id, outcome))
+        except UnknownJobError:
+            await asyncio.to_thread(self._folders.remove, job.id)
+            raise
         if stored.status is not Status.PAINTED:
             await asyncio.to_thread(self._folders.remove, job.id)
         seconds = round(result.seconds, 1)
@@ -277,7 +283,10 @@ class Runner:
         else:
             log.error("a job fails", code=known.code, error=str(error), exc_info=error)
         failure = Failure(known.code, {name: _plain(value) for name, value in known.details.items()})
-        stored = await self._persist(lambda: self._store.mark_failed(job.id, failure))
+        try:
+            stored = await self._persist(lambda: self._store.mark_failed(job.id, failure))
+        except UnknownJobError:
+            return
         if stored.status is Status.FAILED:
             await asyncio.to_thread(self._folders.remove, job.id)
             if not of_the_user:
@@ -303,6 +312,9 @@ class Runner:
                     return True
                 return False
             return True
+        except UnknownJobError:
+            # Its user was forgotten.
+            return True
         except Exception:
             log.exception("a user could not be told")
             return False
@@ -317,12 +329,14 @@ class Runner:
     async def _persist(self, change: Callable[[], Awaitable[T]]) -> T:
         """Change the store, and try until that succeeds (a full disk): the row is what everything else goes by.
 
-        Raises what the store raises once the bot stops.
+        Raises UnknownJobError where its user was forgotten meanwhile, and what the store raises once the bot stops.
         """
         pause_s = FIRST_PAUSE_S
         while True:
             try:
                 return await change()
+            except UnknownJobError:
+                raise
             except Exception as error:
                 if self._stopping.is_set():
                     raise

@@ -159,6 +159,23 @@ class Store:
         """Return the user's jobs that wait or run, oldest first."""
         return await self._list(select(jobs).where(_active(), jobs.c.user_id == user_id).order_by(jobs.c.id))
 
+    async def job_ids(self, user_id: int) -> list[int]:
+        """Return the numbers of all jobs of the user, in whatever state."""
+
+        def read(connection: Connection) -> list[int]:
+            return list(connection.scalars(select(jobs.c.id).where(jobs.c.user_id == user_id)))
+
+        return await self._database.read(read)
+
+    async def forget(self, user_id: int, dialogue: str) -> None:
+        """Delete the user's jobs, in whatever state, and the dialogue of that key."""
+
+        def write(connection: Connection) -> None:
+            connection.execute(delete(jobs).where(jobs.c.user_id == user_id))
+            connection.execute(delete(dialogues).where(dialogues.c.key == dialogue))
+
+        await self._database.write(write)
+
     async def line(self) -> list[Turn]:
         """Return the running jobs, then the waiting ones in the order in which they will be taken."""
 
@@ -256,12 +273,18 @@ class Store:
         return await self._database.write(write)
 
     async def set_status_message(self, job_id: int, message_id: int, *, has_picture: bool = False) -> Job:
-        """Remember the message that shows the job's progress, and whether it is a photo by now; return the job."""
+        """Remember the message that shows the job's progress, and whether it is a photo by now; return the job.
+
+        Raises UnknownJobError.
+        """
 
         def write(connection: Connection) -> Job:
             values = {"status_message_id": message_id, "status_has_picture": has_picture}
             changed = connection.execute(update(jobs).where(jobs.c.id == job_id).values(values).returning(jobs))
-            return job_of(changed.mappings().one())
+            row = changed.mappings().one_or_none()
+            if row is None:
+                raise UnknownJobError(f"there is no job {job_id}")
+            return job_of(row)
 
         return await self._database.write(write, durable=False)
 
