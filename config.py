@@ -143,6 +143,9 @@ class Settings:
     )
     queue_limit: int = _setting(_integer(1, 100_000), 100, "jobs that wait or run, of all users")
     user_queue_limit: int = _setting(_integer(1, 1000), 3, "jobs that wait or run, of one user")
+    user_updates_per_minute: int = _setting(
+        _integer(1, 100_000), 120, "messages and presses of one user a minute, for long; 60 at once are taken besides"
+    )
     job_timeout_s: int = _setting(_integer(1, 86_400), 900, "seconds after which a running job is stopped")
     worker_memory_mb: int = _setting(_integer(256, 1_000_000), 3072, "megabytes that one worker process may hold")
     device: str = _setting(

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -21,6 +21,7 @@ from aiogram.exceptions import (
     TelegramNotFound,
     TelegramUnauthorizedError,
 )
+from aiogram.methods import TelegramMethod
 from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
@@ -28,6 +29,7 @@ from bot_init import create_bot, create_dispatcher, introduce
 from config import Settings, SettingsError
 from handlers.inbox import Inbox
 from handlers.polling import Polling
+from handlers.webhook import MAX_UPDATE_BYTES, read_update
 from locales.catalogue import Catalogue
 from processing.delivery import TelegramDelivery
 from processing.download import TelegramPictures
@@ -71,6 +73,13 @@ class WebhookHandler(SimpleRequestHandler):
 
     def __init__(self, dispatcher: Dispatcher, bot: Bot, secret: str) -> None:
         super().__init__(dispatcher, bot, handle_in_background=False, secret_token=secret)
+
+    async def _handle_request(self, bot: Bot, request: web.Request) -> web.Response:
+        update = await read_update(request, bot)
+        if update is None:
+            return web.json_response({})
+        result: TelegramMethod[Any] | None = await self.dispatcher.feed_webhook_update(bot, update, **self.data)
+        return web.Response(body=self._build_response_writer(bot=bot, result=result))
 
     def verify_secret(self, telegram_secret_token: str, bot: Bot) -> bool:
         # On bytes: compare_digest raises for text that is not ASCII.
@@ -210,7 +219,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 async def _listen(stack: AsyncExitStack, settings: Settings, bot: Bot, dispatcher: Dispatcher) -> str:
     """Open the server, then give its public address to Telegram."""
-    app = web.Application()
+    app = web.Application(client_max_size=MAX_UPDATE_BYTES)
     app.router.add_post(settings.webhook_path, WebhookHandler(dispatcher, bot, settings.secret).handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_TIMEOUT_S)
     await runner.setup()
