@@ -20,6 +20,7 @@ from handlers.desk import Desk
 from handlers.errors import create_errors_router
 from handlers.groups import create_groups_router
 from handlers.inbox import Inbox
+from handlers.limits import UpdateLimit
 from handlers.middlewares import LogContext, OnlyOnce, Persons
 from handlers.retries import RetryRequests
 from handlers.storage import DialogueLocks, StoredDialogues
@@ -35,7 +36,7 @@ from processing.store import Store
 from reporting.logs import redact
 from reporting.notices import Notices
 
-COMMANDS = ("start", "options", "help", "cancel")
+COMMANDS = ("start", "options", "help", "cancel", "forget")
 
 log = structlog.get_logger(__name__)
 
@@ -76,7 +77,10 @@ def create_dispatcher(
     dispatcher = Dispatcher(
         storage=storage,
         events_isolation=dialogue_locks,
+        # Registered below, behind what a flood must not get past.
+        disable_fsm=True,
         settings=settings,
+        store=store,
         queue=queue,
         pool=pool,
         pictures=pictures,
@@ -87,7 +91,8 @@ def create_dispatcher(
         inbox=Inbox(desk, pictures, storage, dialogue_locks, notices),
         started_at=time.monotonic(),
     )
-    for middleware in (LogContext(), OnlyOnce(store), Persons(catalogue)):
+    limit = UpdateLimit(settings.user_updates_per_minute)
+    for middleware in (LogContext(), Persons(catalogue), limit, dispatcher.fsm, OnlyOnce(store)):
         dispatcher.update.outer_middleware(middleware)
     dispatcher.include_routers(
         create_errors_router(),

@@ -160,6 +160,9 @@ class Settings:
     )
     queue_limit: int = _setting(_integer(1, 100_000), 100, "jobs that wait or run, of all users")
     user_queue_limit: int = _setting(_integer(1, 1000), 3, "jobs that wait or run, of one user")
+    user_updates_per_minute: int = _setting(
+        _integer(1, 100_000), 120, "messages and presses of one user a minute, for long; 60 at once are taken besides"
+    )
     job_timeout_s: int = _setting(_integer(1, 86_400), 900, "seconds after which a running job is stopped")
     worker_memory_mb: int = _setting(_integer(256, 1_000_000), 3072, "megabytes that one worker process may hold")
     device: str = _setting(
@@ -168,6 +171,9 @@ class Settings:
         "where it paints: auto (the fastest that is there), cpu, cuda or mps",
     )
     max_image_megapixels: int = _setting(_integer(1, 1000), 50, "largest picture that is read, in millions of pixels")
+    retention_hours: int = _setting(
+        _integer(1, 8760), 24, "hours that a finished picture stays on the disk, for the button that sends it as a file"
+    )
     log_level: str = _setting(_choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _setting(_choice("text", "json"), "text", "text or json")
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -21,6 +21,7 @@ from aiogram.exceptions import (
     TelegramNotFound,
     TelegramUnauthorizedError,
 )
+from aiogram.methods import TelegramMethod
 from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
@@ -28,6 +29,7 @@ from bot_init import create_bot, create_dispatcher, introduce
 from config import Settings, SettingsError
 from handlers.inbox import Inbox
 from handlers.polling import Polling
+from handlers.webhook import MAX_UPDATE_BYTES, read_update
 from locales.catalogue import Catalogue
 from processing.delivery import TelegramDelivery
 from processing.download import TelegramPictures
@@ -37,6 +39,7 @@ from processing.places import PlacesInLine
 from processing.pool import Pool
 from processing.queue.local import LocalQueue
 from processing.queue.shared import SharedQueue
+from processing.retention import Retention
 from processing.runner import Runner
 from processing.shared.locks import SharedLocks
 from processing.shared.results import StoredResults
@@ -74,6 +77,13 @@ class WebhookHandler(SimpleRequestHandler):
 
     def __init__(self, dispatcher: Dispatcher, bot: Bot, secret: str) -> None:
         super().__init__(dispatcher, bot, handle_in_background=False, secret_token=secret)
+
+    async def _handle_request(self, bot: Bot, request: web.Request) -> web.Response:
+        update = await read_update(request, bot)
+        if update is None:
+            return web.json_response({})
+        result: TelegramMethod[Any] | None = await self.dispatcher.feed_webhook_update(bot, update, **self.data)
+        return web.Response(body=self._build_response_writer(bot=bot, result=result))
 
     def verify_secret(self, telegram_secret_token: str, bot: Bot) -> bool:
         # On bytes: compare_digest raises for text that is not ASCII.
@@ -115,6 +125,9 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         )
         places.start()
         stack.push_async_callback(places.close)
+        retention = Retention(store, parts.results, hours=settings.retention_hours)
+        retention.start()
+        stack.push_async_callback(retention.close)
         locks = None
         if isinstance(store, SharedStore):
             locks = SharedLocks(store.conninfo)
@@ -169,6 +182,13 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 async def _parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     """Open what bots and workers have in common, the queue last; the stack closes it in the reverse order."""
     await _check_device(settings.device)
+    folders = JobFolders(settings.data_dir)
+    try:
+        await asyncio.to_thread(folders.make_private)
+    except OSError as error:
+        raise SettingsError(
+            f"DATA_DIR={str(settings.data_dir)!r} cannot be used ({error.strerror}): give a folder of the bot's own"
+        ) from error
     store = SharedStore(settings.database) if settings.is_shared else Store(settings.database)
     await store.open()
     stack.push_async_callback(store.close)
@@ -177,7 +197,7 @@ async def _parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     await _check_token(bot, settings)
     notices = Notices(bot, settings.admin_id)
     catalogue = Catalogue()
-    results = StoredResults(store) if isinstance(store, SharedStore) else JobFolders(settings.data_dir)
+    results = StoredResults(store) if isinstance(store, SharedStore) else folders
     pictures = TelegramPictures(bot, limit_mb=settings.file_limit_mb, max_megapixels=settings.max_image_megapixels)
     status_messages = StatusMessages(bot, store, catalogue)
     stack.push_async_callback(status_messages.close)
@@ -247,7 +267,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 async def _listen(stack: AsyncExitStack, settings: Settings, bot: Bot, dispatcher: Dispatcher) -> str:
     """Open the server, then give its public address to Telegram."""
-    app = web.Application()
+    app = web.Application(client_max_size=MAX_UPDATE_BYTES)
     app.router.add_post(settings.webhook_path, WebhookHandler(dispatcher, bot, settings.secret).handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_TIMEOUT_S)
     await runner.setup()

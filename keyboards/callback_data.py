@@ -91,6 +91,17 @@ class PanelButton(CallbackData, prefix="panel"):
     message_id: int
 
 
+class ForgetStep(StrEnum):
+    DELETE = "delete"
+    KEEP = "keep"
+
+
+class ForgetButton(CallbackData, prefix="forget"):
+    """Whether all data of the person who presses is deleted."""
+
+    step: ForgetStep
+
+
 class JobStep(StrEnum):
     CANCEL = "cancel"
     KEEP = "keep"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -30,8 +31,20 @@ from ml_models.errors import PictureTooLargeError, PictureTooSmallError, StyleTr
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF")
 MIN_SIDE_PX = 16
+#: Encoders write a dozen scans at most; one without a word in it costs as much as a whole picture.
+MAX_JPEG_SCANS = 64
+#: A profile or an EXIF block of 20 MB fills 320 segments; Pillow copies all of a kind again for each that follows.
+MAX_JPEG_SEGMENTS = 1000
+#: Between the segments of its header; Pillow reads it byte by byte.
+MAX_JPEG_FILLING_BYTES = 100_000
+#: A TIFF's tile is decoded whole, however little of it the picture shows.
+MAX_TILE_MEGAPIXELS = 16.8
 #: Telegram takes photos of up to 10 MB.
 JPEG_LIMIT_BYTES = 10_000_000
+#: A marker; not a stuffed byte of the picture itself, a restart, or filling.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
+_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
 _JPEG_QUALITIES = (95, 90, 85, 75, 60, 40)
 # One picture is decoded at a time: threads that inspect pictures together would multiply the memory, and
 # warnings.catch_warnings is not safe among threads.
@@ -146,10 +159,40 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         factory, accept = Image.OPEN[name]
         accepted = accept is None or accept(data[:16])
         if accepted and not isinstance(accepted, str):
-            return factory(BytesIO(data), "")
+            if name == "JPEG":
+                _check_jpeg(data)
+            image = factory(BytesIO(data), "")
+            if name == "TIFF":
+                _check_tiles(image)
+            return image
     raise UnreadablePictureError(
         "the file is no picture of a known format: give a JPEG, PNG, WebP, HEIC, GIF, BMP or TIFF"
     )
+
+
+def _check_jpeg(data: bytes) -> None:
+    """Refuse a JPEG whose parts are too many to be read in reasonable time; raise UnreadablePictureError."""
+    at, filling, segments, scans = 2, 0, 0, 0
+    while match := _JPEG_MARKER.search(data, at):
+        marker = data[match.start() + 1]
+        if scans == 0:
+            filling += match.start() - at
+        if marker == _END_OF_IMAGE and scans:
+            return
+        scans += marker == _START_OF_SCAN
+        segments += 1
+        if scans > MAX_JPEG_SCANS or segments > MAX_JPEG_SEGMENTS or filling > MAX_JPEG_FILLING_BYTES:
+            raise UnreadablePictureError("the JPEG has more parts than any picture needs: save it anew")
+        # Start and end of an image stand alone, everything else tells its length.
+        alone = marker in (_START_OF_IMAGE, _END_OF_IMAGE)
+        at = match.end() + (0 if alone else int.from_bytes(data[match.end() : match.end() + 2], "big"))
+
+
+def _check_tiles(image: ImageFile.ImageFile) -> None:
+    tags = getattr(image, "tag_v2", {})
+    width_px, height_px = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)
+    if width_px * height_px > 1e6 * MAX_TILE_MEGAPIXELS:
+        raise UnreadablePictureError(f"the TIFF has tiles of {width_px}x{height_px} px: save it with smaller ones")
 
 
 def _check_size(width_px: int, height_px: int, max_megapixels: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import glob
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -183,7 +184,9 @@ class Database:
         path = Path(self._url.database or "")
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        path.chmod(0o600)  # SQLite gives the files beside it (-wal, -shm) the same mode
+        # SQLite gives the files beside it the same mode when it makes them; a killed bot may have left older ones.
+        for file in (path, *path.parent.glob(f"{glob.escape(path.name)}-*")):
+            file.chmod(0o600)
 
 
 def _read(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -226,7 +229,7 @@ def _transact(engine: Engine, wishes: list[_Wish[Any]]) -> None:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # sqlite3 would open transactions late; _begin_sqlite does it instead
     cursor = connection.cursor()
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "journal_mode=WAL", "foreign_keys=ON", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

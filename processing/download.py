@@ -12,7 +12,8 @@ from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramBadRequest
 
 from ml_models.errors import DownloadError, FileTooLargeError, PictureTooSmallError
-from ml_models.images import MIN_SIDE_PX, inspect_picture
+from ml_models.images import MIN_SIDE_PX
+from processing.inspector import inspect_file
 from processing.job import Picture
 from reporting.logs import redact
 
@@ -20,7 +21,7 @@ MB = 1_000_000
 CHUNK_BYTES = 256 * 1024
 #: For one picture in all: asking for its place, waiting out a flood limit, and its bytes.
 FETCH_TIMEOUT_S = 120
-#: Pictures decoded at a time in the bot's own process, to see whether they are whole.
+#: Pictures decoded at a time, each in a process of its own, to see whether they are whole.
 INSPECTIONS_AT_A_TIME = 2
 
 
@@ -69,7 +70,7 @@ class TelegramPictures:
         """Fetch a file that was just sent and decode it once; raise PictureError or DownloadError."""
         data = await self.fetch(picture)
         async with self._inspections:
-            await asyncio.to_thread(inspect_picture, data, self.max_megapixels)
+            await inspect_file(data, self.max_megapixels)
 
     def check_photo(self, picture: Picture, width_px: int, height_px: int) -> None:
         """Check a photo by what Telegram says of it: it was made by Telegram itself. Raises PictureError."""

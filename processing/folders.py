@@ -5,9 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import stat
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+
+import structlog
+
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+log = structlog.get_logger(__name__)
 
 
 class Results(Protocol):
@@ -27,7 +36,17 @@ class Results(Protocol):
         """Return the result as a JPEG, small enough for a photo in a chat; None: it is there no more."""
         ...
 
-    async def discard(self, job_id: int) -> None: ...
+    async def discard(self, job_id: int) -> None:
+        """Delete the pictures of a job that this process runs or tells of, and no other's."""
+        ...
+
+    async def delete(self, job_id: int) -> None:
+        """Delete the pictures of a job that is over, or whose user wants it."""
+        ...
+
+    async def kept(self) -> dict[int, datetime]:
+        """Return the numbers of the jobs that have pictures, and since when."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +75,58 @@ class JobFolders:
     async def discard(self, job_id: int) -> None:
         await asyncio.to_thread(self.remove, job_id)
 
+    async def delete(self, job_id: int) -> None:
+        await asyncio.to_thread(self.remove, job_id)
+
+    async def kept(self) -> dict[int, datetime]:
+        """Return the numbers of the jobs that have a folder, and when a file last came into it or left it."""
+
+        def look() -> dict[int, datetime]:
+            if not self.jobs.is_dir():
+                return {}
+            folders = (folder for folder in self.jobs.iterdir() if folder.name.isdecimal())
+            return {int(folder.name): self._changed_at(folder) for folder in folders}
+
+        return await asyncio.to_thread(look)
+
+    @staticmethod
+    def _changed_at(folder: Path) -> datetime:
+        """Return when the folder was changed; now, should it be gone."""
+        try:
+            return datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return datetime.now(UTC)
+
+    def make_private(self) -> None:
+        """Make DATA_DIR if need be, and take from others what an earlier umask or copy has let them read."""
+        for folder in (self.data_dir, self.jobs):
+            folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+        try:
+            # A folder that everybody writes to, such as /tmp, is not the bot's to close.
+            if not self.data_dir.stat().st_mode & stat.S_ISVTX:
+                self.data_dir.chmod(FOLDER_MODE)
+        except PermissionError as error:
+            # A mounted volume may be another's; what lies in it is the bot's own all the same.
+            log.warning("DATA_DIR stays readable by others", reason=str(error))
+        for place, _, files in os.walk(self.jobs):
+            Path(place).chmod(FOLDER_MODE)
+            for name in files:
+                (Path(place) / name).chmod(FILE_MODE)
+
     def create(self, job_id: int) -> Path:
         """Return the job's folder, made if need be."""
         folder = self.folder(job_id)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # mkdir gives its mode to the last folder alone.
+        self.jobs.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+        folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
         return folder
 
+    @property
+    def jobs(self) -> Path:
+        return self.data_dir / "jobs"
+
     def folder(self, job_id: int) -> Path:
-        return self.data_dir / "jobs" / str(job_id)
+        return self.jobs / str(job_id)
 
     def picture(self, job_id: int) -> Path:
         """The result without loss, a PNG: what "as a file" sends."""

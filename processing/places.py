@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from processing.estimate import Estimator
-from processing.job import Ticket
+from processing.job import Ticket, UnknownJobError
 from processing.status_message import StatusMessages
 from processing.store import Store
 
@@ -67,6 +67,9 @@ class PlacesInLine:
         self._shown = {job_id: self._shown.get(job_id, place.position) for job_id, place in waiting.items()}
         moved = [(job_id, place) for job_id, place in waiting.items() if place.position != self._shown[job_id]]
         for job_id, place in moved[:EDITS_A_LOOK]:
-            job = await self._store.get(job_id)
+            try:
+                job = await self._store.get(job_id)
+            except UnknownJobError:
+                continue  # its user was forgotten
             self._status_messages.show_place(Ticket(job, place.position, place.seconds, place.follows))
             self._shown[job_id] = place.position

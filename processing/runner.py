@@ -25,7 +25,7 @@ from ml_models.errors import (
 )
 from ml_models.registry import Algorithm, get_algorithm
 from processing.folders import Results
-from processing.job import Failure, Job, NothingToKeepError, Outcome, Picture, Status
+from processing.job import Failure, Job, NothingToKeepError, Outcome, Picture, Status, UnknownJobError
 from processing.pool import OnProgress, Painted
 from processing.store import Store, StoreError
 
@@ -151,6 +151,8 @@ class Runner:
                     raise WorkerLostError(f"given up after {ATTEMPTS_ALLOWED} attempts")
                 painted = await self._paint(job)
                 await _to_the_end(self._keep(job, painted))
+            except UnknownJobError:
+                log.info("a job ends, as its user is forgotten")
             except Exception as error:
                 await self._fail(job, error)
             finally:
@@ -247,13 +249,17 @@ class Runner:
         raise AssertionError("the last try returns or raises")
 
     async def _keep(self, job: Job, painted: Painted) -> None:
-        """Store the pictures, then the outcome; a job that was cancelled meanwhile leaves nothing."""
+        """Store the pictures, then the outcome; a job that was cancelled or forgotten meanwhile leaves nothing."""
         result = painted.result
         # Read before anything is awaited: a cancel in between forgets the attempt.
         stopped_at = self._attempts[job.id].fraction if result.stopped else None
         await self._persist(lambda: self._results.put(job.id, result.image, painted.photo), StoreError)
         outcome = Outcome(result.width_px, result.height_px, result.seconds, result.encoder, stopped_at)
-        stored = await self._persist(lambda: self._store.mark_painted(job.id, outcome))
+        try:
+            stored = await self._persist(lambda: self._store.mark_painted(job.id, outcome))
+        except UnknownJobError:
+            await self._results.discard(job.id)
+            raise
         if stored.status is not Status.PAINTED:
             await self._results.discard(job.id)
         seconds = round(result.seconds, 1)
@@ -267,7 +273,10 @@ class Runner:
         else:
             log.error("a job fails", code=known.code, error=str(error), exc_info=error)
         failure = Failure(known.code, {name: _plain(value) for name, value in known.details.items()})
-        stored = await self._persist(lambda: self._store.mark_failed(job.id, failure))
+        try:
+            stored = await self._persist(lambda: self._store.mark_failed(job.id, failure))
+        except UnknownJobError:
+            return
         if stored.status is Status.FAILED:
             await self._results.discard(job.id)
             if not of_the_user:
@@ -297,6 +306,9 @@ class Runner:
                     return True
                 return False
             return True
+        except UnknownJobError:
+            # Its user was forgotten.
+            return True
         except Exception:
             log.exception("a user could not be told")
             return False
@@ -311,12 +323,15 @@ class Runner:
     async def _persist(self, change: Callable[[], Awaitable[T]], passing: type[Exception] = Exception) -> T:
         """Change the store, and try until that succeeds (a full disk): the row is what everything else goes by.
 
-        Raises what is not passing, and once the bot stops what the store raises.
+        Raises UnknownJobError where its user was forgotten meanwhile, what is not passing, and once the bot stops what
+        the store raises.
         """
         pause_s = FIRST_PAUSE_S
         while True:
             try:
                 return await change()
+            except UnknownJobError:
+                raise
             except passing as error:
                 if self._stopping.is_set():
                     raise

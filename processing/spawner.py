@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import psutil
 
+from processing.children import child_environment
 from processing.zygote import PID
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 5.0
-# Workers read strangers' pictures and need none of these.
-KEPT_FROM_WORKERS = ("BOT_TOKEN", "WEBHOOK_SECRET", "DATABASE_URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +103,7 @@ class Spawner:
 
     def _environment(self) -> dict[str, str]:
         threads = str(self._threads)
-        environment = {name: value for name, value in os.environ.items() if name not in KEPT_FROM_WORKERS}
-        return environment | {
-            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        return child_environment() | {
             "PYTHONHASHSEED": "0",  # same request, same bytes, after a restart too
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,

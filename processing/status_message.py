@@ -17,7 +17,7 @@ from locales.catalogue import Catalogue, Say
 from ml_models.contract import Progress
 from ml_models.registry import Kind
 from processing import wording
-from processing.job import Job, Status, Ticket
+from processing.job import Job, Status, Ticket, UnknownJobError
 from processing.lanes import kind_of
 from processing.store import Store
 from reporting.logs import redact
@@ -125,6 +125,9 @@ class StatusMessages:
                 if not await self._show(job.id, newest, preview):
                     # It stays in the table as it is, so that nothing later tries again.
                     return
+            except UnknownJobError:
+                # Its user was forgotten.
+                break
             except Exception:
                 # What cannot be shown must not harm the job.
                 log.exception("a status could not be shown", job_id=job.id)

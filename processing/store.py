@@ -6,7 +6,7 @@ words of a dialogue and the marks of updates may not: a flush of the disk for ea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,8 @@ __all__ = ["Store", "StoreError"]
 
 MARKS_KEPT = timedelta(hours=24)
 PRUNED_EVERY = timedelta(minutes=10)
+#: A query may hold so many numbers and no more.
+IDS_A_QUERY = 1000
 
 
 def _now() -> datetime:
@@ -164,6 +166,23 @@ class Store:
         """Return the user's jobs that wait or run, oldest first."""
         return await self._list(select(jobs).where(_active(), jobs.c.user_id == user_id).order_by(jobs.c.id))
 
+    async def job_ids(self, user_id: int) -> list[int]:
+        """Return the numbers of all jobs of the user, in whatever state."""
+
+        def read(connection: Connection) -> list[int]:
+            return list(connection.scalars(select(jobs.c.id).where(jobs.c.user_id == user_id)))
+
+        return await self._database.read(read)
+
+    async def forget(self, user_id: int, dialogue: str) -> None:
+        """Delete the user's jobs, in whatever state, and the dialogue of that key."""
+
+        def write(connection: Connection) -> None:
+            connection.execute(delete(jobs).where(jobs.c.user_id == user_id))
+            connection.execute(delete(dialogues).where(dialogues.c.key == dialogue))
+
+        await self._database.write(write)
+
     async def line(self) -> list[Turn]:
         """Return the running jobs, then the waiting ones in the order in which they will be taken."""
 
@@ -177,6 +196,22 @@ class Store:
     async def unfinished(self) -> list[Job]:
         """Return the jobs whose work is done and whose users do not know yet: painted, or failed and untold."""
         return await self._list(select(jobs).where(_untold()).order_by(jobs.c.id))
+
+    async def told(self, job_ids: Sequence[int]) -> dict[int, datetime | None]:
+        """Return when the users of these jobs were told the outcome, None while that is to come.
+
+        A number that no job has is left out.
+        """
+
+        def read(connection: Connection) -> dict[int, datetime | None]:
+            told: dict[int, datetime | None] = {}
+            for at in range(0, len(job_ids), IDS_A_QUERY):
+                some = jobs.c.id.in_(job_ids[at : at + IDS_A_QUERY])
+                rows = connection.execute(select(jobs.c.id, jobs.c.told_at).where(some))
+                told |= {row.id: row.told_at for row in rows}
+            return told
+
+        return await self._database.read(read)
 
     async def take_next(self, lane: Lane | None = None) -> Job | None:
         """Mark the job whose turn it is, of all or of those of a lane, as running and return it; None: none waits."""
@@ -256,12 +291,18 @@ class Store:
         return await self._database.write(write)
 
     async def set_status_message(self, job_id: int, message_id: int, *, has_picture: bool = False) -> Job:
-        """Remember the message that shows the job's progress, and whether it is a photo by now; return the job."""
+        """Remember the message that shows the job's progress, and whether it is a photo by now; return the job.
+
+        Raises UnknownJobError.
+        """
 
         def write(connection: Connection) -> Job:
             values = {"status_message_id": message_id, "status_has_picture": has_picture}
             changed = connection.execute(update(jobs).where(jobs.c.id == job_id).values(values).returning(jobs))
-            return job_of(changed.mappings().one())
+            row = changed.mappings().one_or_none()
+            if row is None:
+                raise UnknownJobError(f"there is no job {job_id}")
+            return job_of(row)
 
         return await self._database.write(write, durable=False)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from types import TracebackType
 from typing import TextIO
 
 import structlog
 
-#: A bot token, wherever it stands: in an address, a traceback, an exception's text.
-TOKEN = re.compile(r"\d{3,}:[A-Za-z0-9_-]{30,}")
+#: A bot token, wherever it stands: in an address, where the colon may be escaped, a traceback, an exception's text.
+TOKEN = re.compile(r"\d{3,}(?::|%3A)[A-Za-z0-9_-]{30,}", re.IGNORECASE)
 REDACTED = "<token>"
 
 
@@ -26,8 +27,16 @@ class _RedactingFormatter(structlog.stdlib.ProcessorFormatter):
         return redact(super().format(record))
 
 
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Stand in for the interpreter's own last words, which would repeat whatever the error says."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        logging.getLogger(__name__).critical("the process ends", exc_info=(kind, error, trace))
+
+
 def set_up_logging(level: str, form: str, stream: TextIO | None = None) -> None:
-    """Send all logs to the stream (standard error by default).
+    """Send all logs to the stream (standard error by default), what ends the process among them.
 
     Args:
         level: DEBUG, INFO, WARNING or ERROR.
@@ -51,6 +60,7 @@ def set_up_logging(level: str, form: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    sys.excepthook = _log_uncaught
     for chatty in ("aiohttp.access", "aiogram.event", "PIL", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     structlog.configure(

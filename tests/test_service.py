@@ -194,8 +194,9 @@ async def test_the_token_is_in_no_log_not_even_when_a_download_fails(
         ({"telegram_api_url": "http://127.0.0.1:9"}, "TELEGRAM_API_URL='http://127.0.0.1:9' cannot be reached"),
         ({"host": "192.0.2.1"}, "HOST='192.0.2.1' with PORT="),
         ({"port": None}, "cannot be listened on"),
+        ({"data_dir": Path("/proc/none")}, "DATA_DIR='/proc/none' cannot be used"),
     ],
-    ids=["token", "webhook", "server", "host", "port"],
+    ids=["token", "webhook", "server", "host", "port", "folder"],
 )
 async def test_a_start_that_fails_names_the_setting_and_leaves_nothing(
     tmp_path: Path, changes: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch
@@ -206,8 +207,9 @@ async def test_a_start_that_fails_names_the_setting_and_leaves_nothing(
         if changes.get("port", 0) is None:
             # The sandbox has this one.
             changes = {"port": int(sandbox.url.rsplit(":", 1)[1])}
+        changes = {"data_dir": tmp_path} | changes
         with pytest.raises(SettingsError, match=re.escape(sentence)) as caught:
-            async with bot_in(sandbox, tmp_path, **changes):
+            async with bot_in(sandbox, **changes):
                 pass
     assert sandbox.token not in str(caught.value)
     assert "B" * 35 not in str(caught.value)

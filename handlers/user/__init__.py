@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from aiogram import F, Router
 
-from handlers.user import commands, drafts, jobs, menu, options, others, pictures, results
+from handlers.user import commands, drafts, forget, jobs, menu, options, others, pictures, results
 
 
 def create_user_router() -> Router:
     """Return the routers of the private chat, new ones at each call."""
     router = Router(name="user")
     router.message.filter(F.chat.type == "private")
-    for module in (commands, menu, drafts, options, jobs, results, pictures, others):
+    for module in (commands, forget, menu, drafts, options, jobs, results, pictures, others):
         router.include_router(module.create_router())
     return router

@@ -9,6 +9,7 @@ from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import BufferedInputFile, CallbackQuery
 
+from config import Settings
 from handlers.answers import acknowledge, edit_buttons, refuse
 from handlers.desk import Desk, Person, keep_draft
 from handlers.draft import Draft, Received
@@ -35,11 +36,12 @@ async def send_file(
     queue: JobQueue,
     results: Results,
     desk: Desk,
+    settings: Settings,
 ) -> None:
     job = await queue.job(callback_data.job_id, person.user_id)
     picture = await results.get_picture(job.id) if job.outcome else None
     if job.outcome is None or picture is None:
-        await refuse(query, say("file.gone"))
+        await refuse(query, say("file.gone", hours=settings.retention_hours))
         return
     await acknowledge(query)
     about = say("job.file_caption", width_px=job.outcome.width_px, height_px=job.outcome.height_px)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from processing.shared.store import SharedStore
 
@@ -26,4 +27,10 @@ class StoredResults:
         return await self.store.get_picture(job_id, as_photo=True)
 
     async def discard(self, job_id: int) -> None:
-        await self.store.remove_pictures(job_id)
+        await self.store.remove_pictures(job_id, only_own=True)
+
+    async def delete(self, job_id: int) -> None:
+        await self.store.remove_pictures(job_id, only_own=False)
+
+    async def kept(self) -> dict[int, datetime]:
+        return await self.store.pictures_since()

@@ -252,11 +252,16 @@ class SharedStore(Store):
         query = select(tables.pictures.c.job_id).where(tables.pictures.c.job_id == job_id)
         return await self._database.read(lambda connection: connection.scalar(query)) is not None
 
-    async def remove_pictures(self, job_id: int) -> None:
-        """Delete the pictures of a job; those of another process's job are left."""
+    async def pictures_since(self) -> dict[int, datetime]:
+        """Return the numbers of the jobs that have pictures, and since when."""
+        query = select(tables.pictures.c.job_id, tables.pictures.c.stored_at)
+        return await self._database.read(lambda connection: {row[0]: row[1] for row in connection.execute(query)})
+
+    async def remove_pictures(self, job_id: int, *, only_own: bool) -> None:
+        """Delete the pictures of a job; where only its own are meant, those of another process's job are left."""
 
         def write(connection: Connection) -> None:
-            if self._may_change(connection, job_id):
+            if not only_own or self._may_change(connection, job_id):
                 connection.execute(delete(tables.pictures).where(tables.pictures.c.job_id == job_id))
 
         await self._database.write(write)

@@ -206,6 +206,28 @@ async def test_pictures_are_stored_whole_and_private(house: House, new_job: NewJ
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("error", [None, ZeroDivisionError("broken"), WorkerLostError("killed")])
+async def test_a_job_whose_user_is_forgotten_meanwhile_ends_without_a_trace(
+    house: House, new_job: NewJobs, error: Exception | None
+) -> None:
+    house.pool.may_end.clear()
+    house.pool.errors = [error] if error else []
+    job = await house.take(new_job, user_id=5)
+    fetch = house.pictures.fetch
+
+    async def forgotten(picture: Picture) -> bytes:
+        await house.store.forget(5, "dialogue")
+        house.pool.may_end.set()
+        return await fetch(picture)
+
+    house.pictures.fetch = forgotten  # type: ignore[method-assign]
+    async with asyncio.timeout(5):
+        await house.runner.run(job)
+        await house.runner.finish(job)
+    assert await house.folders.kept() == {}
+    assert (house.chat.delivered, house.chat.told, house.chat.reported) == ([], [], [])
+
+
 # --- stop and keep
 
 

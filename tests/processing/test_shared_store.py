@@ -126,7 +126,7 @@ async def test_only_who_runs_a_job_says_what_became_of_it(
     assert (await one.mark_painted(job, OUTCOME)).status is Status.PAINTED
     assert await other.claim(job) is None
     assert await one.claim(job) == await one.get(job)
-    await other.remove_pictures(job)
+    await other.remove_pictures(job, only_own=True)
     assert [await other.get_picture(job, as_photo=photo) for photo in (False, True)] == [b"png", b"jpeg"]
 
 

@@ -5,6 +5,8 @@ import io
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -24,8 +26,9 @@ TOKEN = "123456789:" + "AbC-_9" * 6
 @pytest.fixture
 def _restored_logging() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, hook = root.handlers[:], root.level, sys.excepthook
     yield
+    sys.excepthook = hook
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
@@ -50,6 +53,16 @@ def test_the_token_is_in_no_line_of_either_form(form: str) -> None:
     assert "RuntimeError" in text
     assert TOKEN.split(":")[1] not in text
     assert redact(TOKEN) == "<token>"
+    assert redact(f"/bot{TOKEN.replace(':', '%3a')}/x") == "/bot<token>/x"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_token_is_not_in_the_last_words_of_the_process(form: str) -> None:
+    code = f"from reporting.logs import set_up_logging; set_up_logging('INFO', '{form}'); raise ValueError('x{TOKEN}')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "ValueError: x<token>" in done.stderr
+    assert TOKEN.split(":")[1] not in done.stderr + done.stdout
 
 
 @pytest.mark.usefixtures("_restored_logging")
