@@ -9,7 +9,13 @@ from typing import Any
 import structlog
 from aiogram import Bot
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
-from aiogram.exceptions import ClientDecodeError, TelegramNetworkError, TelegramRetryAfter, TelegramServerError
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramEntityTooLarge,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
 from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
 
@@ -54,7 +60,8 @@ class RetryRequests(BaseRequestMiddleware):
                     raise
                 reason = "flood limit"
             except (TelegramNetworkError, TelegramServerError, ClientDecodeError) as error:
-                if attempt == len(pauses_s):
+                # What is too large stays so, though aiogram counts it among the troubles of the network.
+                if attempt == len(pauses_s) or isinstance(error, TelegramEntityTooLarge):
                     raise
                 pause_s, reason = pauses_s[attempt], redact(str(error))[:200]
             log.warning("a request is repeated", method=method.__api_method__, pause_s=pause_s, reason=reason)
