@@ -151,6 +151,10 @@ class Settings:
         "where it paints: auto (the fastest that is there), cpu, cuda or mps",
     )
     max_image_megapixels: int = _setting(_integer(1, 1000), 50, "largest picture that is read, in millions of pixels")
+    metrics_host: str = _setting(_text, "127.0.0.1", "address of the private port")
+    metrics_port: int | None = _setting(
+        _integer(0, 65535), None, "private port of `/healthz`, `/readyz` and `/metrics`; 0: any free one; unset: none"
+    )
     log_level: str = _setting(_choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _setting(_choice("text", "json"), "text", "text or json")
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -40,7 +41,10 @@ from processing.runner import Runner
 from processing.status_message import StatusMessages
 from processing.store import Store
 from reporting.logs import redact
+from reporting.metrics import Metrics
 from reporting.notices import Notices
+from reporting.private_server import PrivateServer
+from reporting.readiness import Check, Telegram, database, workers
 
 #: Telegram opens at most this many connections to the webhook; one user's updates wait for one another anyhow.
 MAX_CONNECTIONS = 40
@@ -55,6 +59,7 @@ class Service:
 
     Attributes:
         url: where its server listens, or None with long polling.
+        private_url: where its private port is, or None.
     """
 
     settings: Settings
@@ -63,13 +68,19 @@ class Service:
     store: Store
     pool: Pool
     url: str | None
+    private_url: str | None
 
 
 class WebhookHandler(SimpleRequestHandler):
     """Answers an update after it was handled, so that what Telegram believes delivered is stored."""
 
-    def __init__(self, dispatcher: Dispatcher, bot: Bot, secret: str) -> None:
+    def __init__(self, dispatcher: Dispatcher, bot: Bot, secret: str, metrics: Metrics) -> None:
         super().__init__(dispatcher, bot, handle_in_background=False, secret_token=secret)
+        self.metrics = metrics
+
+    async def _handle_request(self, bot: Bot, request: web.Request) -> web.Response:
+        with self.metrics.acknowledging():
+            return await super()._handle_request(bot, request)
 
     def verify_secret(self, telegram_secret_token: str, bot: Bot) -> bool:
         # On bytes: compare_digest raises for text that is not ASCII.
@@ -86,11 +97,13 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     those under way are finished, jobs that run go back into the queue, and no process is left.
     """
     await _check_device(settings.device)
+    metrics = Metrics()
     async with AsyncExitStack() as stack:
+        private = await _private_server(stack, settings, metrics)
         store = Store(settings.database)
         await store.open()
         stack.push_async_callback(store.close)
-        bot = create_bot(settings)
+        bot = create_bot(settings, metrics)
         stack.push_async_callback(bot.session.close)
         await _check_token(bot, settings)
         notices = Notices(bot, settings.admin_id)
@@ -99,7 +112,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         pictures = TelegramPictures(bot, limit_mb=settings.file_limit_mb, max_megapixels=settings.max_image_megapixels)
         status_messages = StatusMessages(bot, store, catalogue)
         stack.push_async_callback(status_messages.close)
-        pool = Pool(settings.pool_size, memory_mb=settings.worker_memory_mb, spare=SHORT_SLOTS)
+        pool = Pool(settings.pool_size, memory_mb=settings.worker_memory_mb, spare=SHORT_SLOTS, metrics=metrics)
         await pool.start()
         stack.push_async_callback(pool.close)
         runner = Runner(
@@ -112,6 +125,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             max_megapixels=settings.max_image_megapixels,
             memory_mb=settings.worker_memory_mb,
             device=settings.device,
+            metrics=metrics,
         )
         queue = LocalQueue(
             store,
@@ -119,6 +133,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             slots=settings.pool_size,
             queue_limit=settings.queue_limit,
             user_queue_limit=settings.user_queue_limit,
+            metrics=metrics,
         )
         # On the way out after the queue has given its jobs back.
         stack.push_async_callback(notices.stopped)
@@ -143,15 +158,22 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         await inbox.resume(store)
         stack.push_async_callback(inbox.close)
         if settings.webhook_url:
-            url = await _listen(stack, settings, bot, dispatcher)
+            url = await _listen(stack, settings, bot, dispatcher, metrics)
         else:
             url = None
-            await _poll(stack, bot, dispatcher)
+            await _poll(stack, bot, dispatcher, metrics)
         introduction = asyncio.create_task(introduce(bot, catalogue), name="introduction")
         stack.push_async_callback(_ended, introduction)
+        checks: dict[str, Check] = {
+            "database": database(store),
+            "workers": workers(pool),
+            "telegram": Telegram(bot, settings.webhook_url),
+        }
+        private.open_for(checks, partial(metrics.look, store, pool))
+        stack.callback(private.stopping)
         log.info("the bot takes updates", by="webhook" if url else "long polling", slots=pool.slots, url=url)
         await notices.started(f"{'webhook' if url else 'long polling'}, {pool.slots} worker processes")
-        yield Service(settings, bot, dispatcher, store, pool, url)
+        yield Service(settings, bot, dispatcher, store, pool, url, private.url)
         log.info("the bot stops")
 
 
@@ -198,10 +220,26 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-async def _listen(stack: AsyncExitStack, settings: Settings, bot: Bot, dispatcher: Dispatcher) -> str:
+async def _private_server(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> PrivateServer:
+    """Open the private port where the settings name one."""
+    server = PrivateServer(metrics)
+    if settings.metrics_port is not None:
+        stack.push_async_callback(server.close)
+        try:
+            await server.start(settings.metrics_host, settings.metrics_port)
+        except OSError as error:
+            raise SettingsError(
+                f"METRICS_HOST={settings.metrics_host!r} with METRICS_PORT={settings.metrics_port} cannot be listened "
+                f"on ({error.strerror}): give an address of this machine and a port that is free"
+            ) from error
+        log.info("health and metrics are served", url=server.url)
+    return server
+
+
+async def _listen(stack: AsyncExitStack, settings: Settings, bot: Bot, dispatcher: Dispatcher, metrics: Metrics) -> str:
     """Open the server, then give its public address to Telegram."""
     app = web.Application()
-    app.router.add_post(settings.webhook_path, WebhookHandler(dispatcher, bot, settings.secret).handle)
+    app.router.add_post(settings.webhook_path, WebhookHandler(dispatcher, bot, settings.secret, metrics).handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_TIMEOUT_S)
     await runner.setup()
     # Waits for the updates under way before anything they need is closed.
@@ -233,11 +271,11 @@ async def _listen(stack: AsyncExitStack, settings: Settings, bot: Bot, dispatche
     return f"http://{settings.host}:{runner.addresses[0][1]}{settings.webhook_path}"
 
 
-async def _poll(stack: AsyncExitStack, bot: Bot, dispatcher: Dispatcher) -> None:
+async def _poll(stack: AsyncExitStack, bot: Bot, dispatcher: Dispatcher, metrics: Metrics) -> None:
     try:
         await bot.delete_webhook(drop_pending_updates=False)
     except AiogramError as error:
         log.warning("the webhook could not be removed", reason=redact(str(error)))
-    polling = Polling(bot, dispatcher)
+    polling = Polling(bot, dispatcher, metrics)
     polling.start()
     stack.push_async_callback(polling.close)

@@ -31,6 +31,7 @@ from processing.folders import JobFolders
 from processing.job import Failure, Job, NothingToKeepError, NotYetError, Outcome, Picture, RefusedError, Status
 from processing.pool import OnProgress, Painted
 from processing.store import Store
+from reporting.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -136,6 +137,7 @@ class Runner:
         max_megapixels: float,
         memory_mb: int,
         device: str = "auto",
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._pool = pool
@@ -146,6 +148,7 @@ class Runner:
         self._max_megapixels = max_megapixels
         self._memory_mb = memory_mb
         self._device = device
+        self._metrics = metrics or Metrics()
         self._attempts: dict[int, _Attempt] = {}
         self._stopping = asyncio.Event()
         self._unreported: dict[int, Exception] = {}
@@ -153,6 +156,7 @@ class Runner:
     async def run(self, job: Job) -> None:
         """Paint a running job and leave it painted, failed, or as somebody else has ended it meanwhile."""
         with bound_contextvars(job_id=job.id, user_id=job.user_id):
+            self._metrics.begun(job)
             log.info("a job begins", algorithm=job.order.algorithm, size_px=job.order.size_px, attempt=job.attempts)
             try:
                 if job.attempts > ATTEMPTS_ALLOWED:
@@ -202,6 +206,7 @@ class Runner:
                     return
                 except TimeoutError:
                     pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                self._metrics.flood_wait_seconds.inc(not_yet.wait_s)
             await self._report(job)
 
     def stop(self) -> None:
@@ -268,6 +273,7 @@ class Runner:
         await asyncio.to_thread(self._write_pictures, job.id, painted)
         outcome = Outcome(result.width_px, result.height_px, result.seconds, result.encoder, stopped_at)
         stored = await self._persist(lambda: self._store.mark_painted(job.id, outcome))
+        self._metrics.ran.labels(job.order.algorithm).observe(result.seconds)
         if stored.status is not Status.PAINTED:
             await asyncio.to_thread(self._folders.remove, job.id)
         seconds = round(result.seconds, 1)
@@ -314,11 +320,12 @@ class Runner:
         try:
             if not self._folders.photo(job.id).exists():
                 raise RefusedError("its picture is gone from the disk")
-            await self._delivery.deliver(job)
+            reached = await self._delivery.deliver(job)
         except RefusedError as error:
             await self._fail(job, error)
             return await self._tell(job)
         await self._persist(lambda: self._store.mark_delivered(job.id))
+        self._metrics.end(job, "delivered" if reached else "unreachable")
         await self._delivery.clear(job)
         return None
 
@@ -328,6 +335,7 @@ class Runner:
         except RefusedError as error:
             self._unreported.setdefault(job.id, error)
         await self._persist(lambda: self._store.mark_told(job.id))
+        self._metrics.end(job, "failed")
         await self._delivery.clear(job)
 
     async def _report(self, job: Job) -> None:

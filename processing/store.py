@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, delete, false, f
 from processing.database import Database, StoreError
 from processing.estimate import Run, Turn
 from processing.job import (
+    Backlog,
     Failure,
     Job,
     JobEndedError,
@@ -168,8 +169,7 @@ class Store:
 
     async def unfinished(self) -> list[Job]:
         """Return the jobs whose work is done and whose users do not know yet: painted, or failed and untold."""
-        untold = (jobs.c.status == Status.FAILED) & jobs.c.told_at.is_(None)
-        return await self._list(select(jobs).where((jobs.c.status == Status.PAINTED) | untold).order_by(jobs.c.id))
+        return await self._list(select(jobs).where(_untold()).order_by(jobs.c.id))
 
     async def take_next(self, lane: Lane | None = None) -> Job | None:
         """Mark the job whose turn it is, of all or of those of a lane, as running and return it; None: none waits."""
@@ -255,6 +255,21 @@ class Store:
 
         return await self._database.read(read)
 
+    async def backlog(self) -> Backlog:
+        """Return how much work there is; jobs that have ended are not read."""
+
+        def read(connection: Connection) -> Backlog:
+            waiting = jobs.c.status == Status.QUEUED
+            columns = (
+                func.count().filter(waiting),
+                func.count().filter(jobs.c.status == Status.RUNNING),
+                func.count().filter(_untold()),
+                func.min(jobs.c.created_at).filter(waiting),
+            )
+            return Backlog(*connection.execute(select(*columns).where(or_(_active(), _untold()))).one())
+
+        return await self._database.read(read)
+
     async def recent_runs(self, algorithm: str, limit: int) -> list[Run]:
         """Return what the latest runs of this algorithm took that went to their end, newest first."""
 
@@ -286,6 +301,11 @@ class Store:
 
 def _active() -> ColumnElement[bool]:
     return jobs.c.status.in_([status for status in Status if status.active])
+
+
+def _untold() -> ColumnElement[bool]:
+    """Done, and its user does not know yet."""
+    return or_(jobs.c.status == Status.PAINTED, (jobs.c.status == Status.FAILED) & jobs.c.told_at.is_(None))
 
 
 def _is_short() -> ColumnElement[bool]:

@@ -14,6 +14,7 @@ from processing.job import Job, JobEndedError, NewJob, Status, Ticket, UnknownJo
 from processing.lanes import Lane, lane_of, may_begin
 from processing.queue.line import Line
 from processing.store import Store
+from reporting.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -42,12 +43,22 @@ class LocalQueue:
         slots: of long jobs; processing.lanes tells what short ones have beside them.
     """
 
-    def __init__(self, store: Store, runner: JobRunner, *, slots: int, queue_limit: int, user_queue_limit: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        runner: JobRunner,
+        *,
+        slots: int,
+        queue_limit: int,
+        user_queue_limit: int,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._store = store
         self._runner = runner
         self._slots = slots
         self._queue_limit = queue_limit
         self._user_queue_limit = user_queue_limit
+        self._metrics = metrics or Metrics()
         self._estimator = Estimator(store, slots)
         self._line = Line(store)
         self._wake = asyncio.Event()
@@ -97,6 +108,7 @@ class LocalQueue:
         job = await self._store.mark_cancelled(job_id)
         self._line.changed()
         if job.status is Status.CANCELLED:
+            self._metrics.end(job, "cancelled")
             await self._stop_work(job_id)
         return job
 
@@ -106,6 +118,7 @@ class LocalQueue:
         self._look_for(job)
         if is_new:
             log.info("a job is accepted", job_id=job.id, origin=job.origin, replaces=job_id)
+            self._metrics.end(await self._store.get(job_id), "cancelled")
         await self._stop_work(job_id)
         return await self._ticket(job)
 

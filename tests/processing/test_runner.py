@@ -25,6 +25,7 @@ from processing.job import Job, NothingToKeepError, NotYetError, Outcome, Pictur
 from processing.pool import OnProgress, Painted
 from processing.runner import ATTEMPTS_ALLOWED, Runner
 from processing.store import Store
+from reporting.metrics import Metrics
 from tests.processing.conftest import NewJobs, until
 from tests.toy_algorithm import QUICK, TOY
 
@@ -135,6 +136,10 @@ class House:
     chat: Chat
     folders: JobFolders
     runner: Runner
+    metrics: Metrics
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
 
     async def take(self, new_job: NewJobs, **fields: object) -> Job:
         await self.store.add(new_job(**fields), queue_limit=9, user_queue_limit=9)
@@ -156,9 +161,10 @@ async def house(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(runner_module, "FIRST_PAUSE_S", 0.01)
     pool, pictures, chat, folders = FakePool(), Pictures(), Chat(store=store), JobFolders(tmp_path / "data")
     pool.may_end.set()
+    metrics = Metrics()
     limits = {"timeout_s": 60.0, "max_megapixels": 7, "memory_mb": 500}
-    runner = Runner(store, pool, pictures, chat, folders, **limits, device="cpu")
-    return House(store, pool, pictures, chat, folders, runner)
+    runner = Runner(store, pool, pictures, chat, folders, **limits, device="cpu", metrics=metrics)
+    return House(store, pool, pictures, chat, folders, runner, metrics)
 
 
 async def test_a_job_is_painted_stored_and_delivered_once(house: House, new_job: NewJobs) -> None:
@@ -455,6 +461,7 @@ async def test_as_long_is_waited_as_telegram_asks(house: House, new_job: NewJobs
     began = time.monotonic()
     assert (await house.carry(job)).status is Status.DELIVERED
     assert time.monotonic() - began >= 0.3
+    assert house.value("bot_telegram_flood_wait_seconds_total") == pytest.approx(0.3)
 
 
 async def test_the_admin_hears_once_of_an_outcome_that_is_late(
@@ -476,6 +483,7 @@ async def test_a_picture_that_is_refused_for_good_is_a_failure_that_is_told(hous
     assert job.told_at is not None
     assert (len(house.chat.delivered), len(house.chat.told), len(house.chat.reported)) == (0, 1, 1)
     assert not house.folders.folder(job.id).exists()
+    assert house.value("bot_jobs_ended_total", algorithm="toy", outcome="failed") == 1
 
 
 async def test_a_sentence_that_is_refused_too_ends_the_job_with_a_notice(house: House, new_job: NewJobs) -> None:
@@ -491,6 +499,7 @@ async def test_a_user_who_is_gone_ends_the_job_quietly(house: House, new_job: Ne
     job = await house.carry(await house.take(new_job))
     assert job.told_at is not None
     assert house.chat.reported == []
+    assert house.value("bot_jobs_ended_total", algorithm="toy", outcome="unreachable") == 1
 
 
 async def test_a_picture_that_is_gone_from_the_disk_is_a_failure_that_is_told(house: House, new_job: NewJobs) -> None:
