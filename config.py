@@ -144,6 +144,9 @@ class Settings:
     queue_limit: int = _setting(_integer(1, 100_000), 100, "jobs that wait or run, of all users")
     user_queue_limit: int = _setting(_integer(1, 1000), 3, "jobs that wait or run, of one user")
     job_timeout_s: int = _setting(_integer(1, 86_400), 900, "seconds after which a running job is stopped")
+    shutdown_grace_s: int = _setting(
+        _integer(0, 86_400), 30, "seconds in which running jobs may end once the bot is asked to stop"
+    )
     worker_memory_mb: int = _setting(_integer(256, 1_000_000), 3072, "megabytes that one worker process may hold")
     device: str = _setting(
         _choice("auto", "cpu", "cuda", "mps"),

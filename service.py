@@ -93,8 +93,9 @@ class WebhookHandler(SimpleRequestHandler):
 async def running(settings: Settings) -> AsyncIterator[Service]:
     """Open everything, take updates while the block runs, and close in good order.
 
-    By webhook where the settings name an address, by long polling otherwise. On the way out no new update is taken,
-    those under way are finished, jobs that run go back into the queue, and no process is left.
+    By webhook where the settings name an address, by long polling otherwise. On the way out no new update is taken and
+    no new job begun, updates under way are finished, jobs that run have the grace of the settings and go back into the
+    queue then, and no process is left.
     """
     await _check_device(settings.device)
     metrics = Metrics()
@@ -138,7 +139,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         # On the way out after the queue has given its jobs back.
         stack.push_async_callback(notices.stopped)
         await queue.start()
-        stack.push_async_callback(queue.close)
+        stack.push_async_callback(queue.close, settings.shutdown_grace_s)
         places = PlacesInLine(store, status_messages, slots=settings.pool_size)
         places.start()
         stack.push_async_callback(places.close)

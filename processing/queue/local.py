@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
@@ -78,19 +79,23 @@ class LocalQueue:
         self._wake.set()
         self._dispatcher = asyncio.create_task(self._dispatch(), name="dispatcher")
 
-    async def close(self) -> None:
-        self._closing = True
-        self._runner.stop()
+    async def close(self, grace_s: float = 0.0) -> None:
+        until = time.monotonic() + grace_s
         if self._dispatcher:
             await _cut([self._dispatcher])
             self._dispatcher = None
+        if self._running and grace_s:
+            log.info("jobs may end", count=len(self._running), grace_s=grace_s)
+            await asyncio.wait(self._running.values(), timeout=grace_s)
+        self._closing = True
+        self._runner.stop()
         await _cut(self._running.values())
         for turn in await self._store.line():
             if turn.started_at:
                 await self._store.give_back(turn.job_id)
         # A photo that is just being sent would be sent once more after the restart.
         if self._finishing:
-            await asyncio.wait(self._finishing, timeout=LAST_MESSAGES_S)
+            await asyncio.wait(self._finishing, timeout=max(LAST_MESSAGES_S, until - time.monotonic()))
         await _cut(self._finishing)
 
     async def submit(self, new: NewJob) -> Ticket:
