@@ -168,7 +168,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         checks: dict[str, Check] = {
             "database": database(store),
             "workers": workers(pool),
-            "telegram": Telegram(bot, settings.webhook_url),
+            "telegram": Telegram(bot, settings.webhook_url or ""),
         }
         private.open_for(checks, partial(metrics.look, store, pool))
         stack.callback(private.stopping)

@@ -36,16 +36,16 @@ def database(jobs: Jobs) -> Check:
 
 def workers(pool: Workers) -> Check:
     async def check() -> str | None:
-        return None if pool.pids() else f"none of {pool.slots} is alive"
+        return None if pool.pids() or not pool.slots else f"none of {pool.slots} is alive"
 
     return check
 
 
 class Telegram:
-    """Whether Telegram knows the token and, where there is one, pushes to the webhook.
+    """Whether Telegram knows the token and pushes to where it should.
 
     Args:
-        webhook_url: as given to Telegram, or None with long polling.
+        webhook_url: as given to Telegram; "" where none may be set, as with long polling; None: whatever it is.
     """
 
     def __init__(self, bot: Bot, webhook_url: str | None) -> None:
@@ -66,7 +66,6 @@ class Telegram:
     async def _ask(self) -> str | None:
         try:
             async with asyncio.timeout(TELEGRAM_TIMEOUT_S):
-                # Asked of polling bots too: it is as good as any to see whether the token is known.
                 info = await self._bot.get_webhook_info()
         except (TelegramUnauthorizedError, TelegramNotFound):
             return "it refuses BOT_TOKEN"
@@ -74,6 +73,6 @@ class Telegram:
             return f"it does not answer within {TELEGRAM_TIMEOUT_S:g} s"
         except AiogramError as error:
             return f"it cannot be asked ({type(error).__name__})"
-        if info.url != (self._webhook_url or ""):
-            return "its webhook is not WEBHOOK_URL" if self._webhook_url else "a webhook is set, so there is no polling"
-        return None
+        if self._webhook_url is None or info.url == self._webhook_url:
+            return None
+        return "its webhook is not WEBHOOK_URL" if self._webhook_url else "a webhook is set, so there is no polling"

@@ -24,12 +24,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_webhook_is_looked_at_and_what_is_good_is_remembered(tmp_path: Path) -> None:
     async with Sandbox() as sandbox:
         bot = create_bot(settings_for(sandbox, tmp_path))
-        by_webhook, by_polling = Telegram(bot, URL), Telegram(bot, None)
+        by_webhook, by_polling = Telegram(bot, URL), Telegram(bot, "")
         assert await by_webhook() == "its webhook is not WEBHOOK_URL"
         assert await by_polling() is None
         await bot.set_webhook(URL)
         assert await by_webhook() is None
-        assert await Telegram(bot, None)() == "a webhook is set, so there is no polling"
+        assert await Telegram(bot, "")() == "a webhook is set, so there is no polling"
+        assert await Telegram(bot, None)() is None
         asked = len(sandbox.requests)
         sandbox.faults.error("getWebhookInfo")
         assert await by_webhook() is None
