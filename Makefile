@@ -27,6 +27,7 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.controls
 	$(BIN)/python -m benchmarks.same_bytes
 	$(BIN)/python -m benchmarks.adain
+	$(BIN)/python -m benchmarks.capacity
 
 weights: $(VENV)/run.stamp
 	$(BIN)/python main.py weights vgg19

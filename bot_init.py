@@ -34,6 +34,7 @@ from processing.shared.locks import SharedLocks
 from processing.status_message import StatusMessages
 from processing.store import Store
 from reporting.logs import redact
+from reporting.metrics import Metrics
 from reporting.notices import Notices
 
 COMMANDS = ("start", "options", "help", "cancel", "forget")
@@ -41,14 +42,14 @@ COMMANDS = ("start", "options", "help", "cancel", "forget")
 log = structlog.get_logger(__name__)
 
 
-def create_bot(settings: Settings) -> Bot:
+def create_bot(settings: Settings, metrics: Metrics | None = None) -> Bot:
     """Return a bot that speaks HTML to the settings' Bot API server and waits out what passes."""
     if settings.bot_token is None:
         raise SettingsError("BOT_TOKEN is not set: give the text that BotFather sent, or run the sandbox")
     # A message may be deleted before it is replied to.
     defaults = DefaultBotProperties(parse_mode=ParseMode.HTML, allow_sending_without_reply=True)
     session = AiohttpSession(api=TelegramAPIServer.from_base(settings.telegram_api_url))
-    session.middleware(RetryRequests())
+    session.middleware(RetryRequests(metrics or Metrics()))
     return Bot(settings.bot_token, session=session, default=defaults)
 
 

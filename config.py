@@ -164,6 +164,9 @@ class Settings:
         _integer(1, 100_000), 120, "messages and presses of one user a minute, for long; 60 at once are taken besides"
     )
     job_timeout_s: int = _setting(_integer(1, 86_400), 900, "seconds after which a running job is stopped")
+    shutdown_grace_s: int = _setting(
+        _integer(0, 86_400), 30, "seconds in which running jobs may end once the bot is asked to stop"
+    )
     worker_memory_mb: int = _setting(_integer(256, 1_000_000), 3072, "megabytes that one worker process may hold")
     device: str = _setting(
         _choice("auto", "cpu", "cuda", "mps"),
@@ -173,6 +176,10 @@ class Settings:
     max_image_megapixels: int = _setting(_integer(1, 1000), 50, "largest picture that is read, in millions of pixels")
     retention_hours: int = _setting(
         _integer(1, 8760), 24, "hours that a finished picture stays on the disk, for the button that sends it as a file"
+    )
+    metrics_host: str = _setting(_text, "127.0.0.1", "address of the private port")
+    metrics_port: int | None = _setting(
+        _integer(0, 65535), None, "private port of `/healthz`, `/readyz` and `/metrics`; 0: any free one; unset: none"
     )
     log_level: str = _setting(_choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "DEBUG, INFO, WARNING or ERROR")
     log_format: str = _setting(_choice("text", "json"), "text", "text or json")

@@ -204,8 +204,9 @@ async def run_sandbox(settings: Settings, port: int, stop: asyncio.Event, *, ope
                 download_limit_mb=TELEGRAM_DOWNLOAD_LIMIT_MB,
                 database_url=None,
                 pool_size=max(1, settings.pool_size),
-                # Its chats end with it, so nothing else of it is kept.
+                # Its chats end with it, so nothing else of it is kept, and nothing is waited for.
                 data_dir=Path(folder),
+                shutdown_grace_s=0,
                 admin_id=None,
             )
             async with running(bot_settings):
@@ -247,12 +248,13 @@ def _run_until_stopped(start: Callable[[asyncio.Event], Coroutine[Any, Any, None
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def ask_to_stop(number: signal.Signals) -> None:
-            loop.remove_signal_handler(number)
+        def ask_to_stop() -> None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
             stop.set()
 
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, ask_to_stop, number)
+            loop.add_signal_handler(number, ask_to_stop)
         await start(stop)
 
     try:

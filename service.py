@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -47,7 +48,10 @@ from processing.shared.store import SharedStore
 from processing.status_message import StatusMessages
 from processing.store import Store
 from reporting.logs import redact
+from reporting.metrics import Metrics
 from reporting.notices import Notices
+from reporting.private_server import PrivateServer
+from reporting.readiness import Check, Telegram, database, workers
 
 #: Telegram opens at most this many connections to the webhook; one user's updates wait for one another anyhow.
 MAX_CONNECTIONS = 40
@@ -62,6 +66,7 @@ class Service:
 
     Attributes:
         url: where its server listens, or None with long polling.
+        private_url: where its private port is, or None.
     """
 
     settings: Settings
@@ -70,20 +75,23 @@ class Service:
     store: Store
     pool: Pool
     url: str | None
+    private_url: str | None
 
 
 class WebhookHandler(SimpleRequestHandler):
     """Answers an update after it was handled, so that what Telegram believes delivered is stored."""
 
-    def __init__(self, dispatcher: Dispatcher, bot: Bot, secret: str) -> None:
+    def __init__(self, dispatcher: Dispatcher, bot: Bot, secret: str, metrics: Metrics) -> None:
         super().__init__(dispatcher, bot, handle_in_background=False, secret_token=secret)
+        self.metrics = metrics
 
     async def _handle_request(self, bot: Bot, request: web.Request) -> web.Response:
-        update = await read_update(request, bot)
-        if update is None:
-            return web.json_response({})
-        result: TelegramMethod[Any] | None = await self.dispatcher.feed_webhook_update(bot, update, **self.data)
-        return web.Response(body=self._build_response_writer(bot=bot, result=result))
+        with self.metrics.acknowledging():
+            update = await read_update(request, bot)
+            if update is None:
+                return web.json_response({})
+            result: TelegramMethod[Any] | None = await self.dispatcher.feed_webhook_update(bot, update, **self.data)
+            return web.Response(body=self._build_response_writer(bot=bot, result=result))
 
     def verify_secret(self, telegram_secret_token: str, bot: Bot) -> bool:
         # On bytes: compare_digest raises for text that is not ASCII.
@@ -105,18 +113,22 @@ class Parts:
     status_messages: StatusMessages
     pool: Pool
     queue: LocalQueue
+    metrics: Metrics
+    private: PrivateServer
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Service]:
     """Open everything, take updates while the block runs, and close in good order.
 
-    By webhook where the settings name an address, by long polling otherwise. On the way out no new update is taken,
-    those under way are finished, jobs that run go back into the queue, and no process is left.
+    By webhook where the settings name an address, by long polling otherwise. On the way out no new update is taken and
+    no new job begun, updates under way are finished, jobs that run have the grace of the settings and go back into the
+    queue then, and no process is left.
     """
     async with AsyncExitStack() as stack:
         parts = await _parts(stack, settings)
         store, bot, notices, pool, queue = parts.store, parts.bot, parts.notices, parts.pool, parts.queue
+        metrics, private = parts.metrics, parts.private
         places = PlacesInLine(
             store,
             parts.status_messages,
@@ -151,15 +163,16 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             inbox.look_after(store)
         stack.push_async_callback(inbox.close)
         if settings.webhook_url:
-            url = await _listen(stack, settings, bot, dispatcher)
+            url = await _listen(stack, settings, bot, dispatcher, metrics)
         else:
             url = None
-            await _poll(stack, bot, dispatcher)
+            await _poll(stack, bot, dispatcher, metrics)
         introduction = asyncio.create_task(introduce(bot, parts.catalogue), name="introduction")
         stack.push_async_callback(_ended, introduction)
+        _ready(stack, parts, Telegram(bot, settings.webhook_url or ""))
         log.info("the bot takes updates", by="webhook" if url else "long polling", slots=pool.slots, url=url)
         await notices.started(f"{'webhook' if url else 'long polling'}, {pool.slots} worker processes")
-        yield Service(settings, bot, dispatcher, store, pool, url)
+        yield Service(settings, bot, dispatcher, store, pool, url, private.url)
         log.info("the bot stops")
 
 
@@ -173,6 +186,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
     """Paint and deliver the jobs of bots that have the same database, until stop is set."""
     async with AsyncExitStack() as stack:
         parts = await _parts(stack, settings)
+        _ready(stack, parts, Telegram(parts.bot, None))
         log.info("the worker takes jobs", slots=parts.pool.slots)
         await parts.notices.started(f"worker, {parts.pool.slots} worker processes")
         await stop.wait()
@@ -182,6 +196,8 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 async def _parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     """Open what bots and workers have in common, the queue last; the stack closes it in the reverse order."""
     await _check_device(settings.device)
+    metrics = Metrics()
+    private = await _private_server(stack, settings, metrics)
     folders = JobFolders(settings.data_dir)
     try:
         await asyncio.to_thread(folders.make_private)
@@ -192,7 +208,7 @@ async def _parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     store = SharedStore(settings.database) if settings.is_shared else Store(settings.database)
     await store.open()
     stack.push_async_callback(store.close)
-    bot = create_bot(settings)
+    bot = create_bot(settings, metrics)
     stack.push_async_callback(bot.session.close)
     await _check_token(bot, settings)
     notices = Notices(bot, settings.admin_id)
@@ -214,18 +230,30 @@ async def _parts(stack: AsyncExitStack, settings: Settings) -> Parts:
         max_megapixels=settings.max_image_megapixels,
         memory_mb=settings.worker_memory_mb,
         device=settings.device,
+        metrics=metrics,
     )
     limits = {"queue_limit": settings.queue_limit, "user_queue_limit": settings.user_queue_limit}
     if isinstance(store, SharedStore):
         quiet = status_messages.stop_showing
-        queue: LocalQueue = SharedQueue(store, runner, slots=settings.pool_size, quiet=quiet, **limits)
+        queue: LocalQueue = SharedQueue(store, runner, slots=settings.pool_size, quiet=quiet, metrics=metrics, **limits)
     else:
-        queue = LocalQueue(store, runner, slots=settings.pool_size, **limits)
+        queue = LocalQueue(store, runner, slots=settings.pool_size, metrics=metrics, **limits)
     # On the way out after the queue has given its jobs back.
     stack.push_async_callback(notices.stopped)
     await queue.start()
-    stack.push_async_callback(queue.close)
-    return Parts(store, bot, notices, catalogue, results, pictures, status_messages, pool, queue)
+    stack.push_async_callback(queue.close, settings.shutdown_grace_s)
+    return Parts(store, bot, notices, catalogue, results, pictures, status_messages, pool, queue, metrics, private)
+
+
+def _ready(stack: AsyncExitStack, parts: Parts, telegram: Check) -> None:
+    """Answer on the private port from now on with what there is."""
+    checks: dict[str, Check] = {
+        "database": database(parts.store),
+        "workers": workers(parts.pool),
+        "telegram": telegram,
+    }
+    parts.private.open_for(checks, partial(parts.metrics.look, parts.store, parts.pool))
+    stack.callback(parts.private.stopping)
 
 
 async def _check_device(name: str) -> None:
@@ -265,10 +293,26 @@ async def _ended(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-async def _listen(stack: AsyncExitStack, settings: Settings, bot: Bot, dispatcher: Dispatcher) -> str:
+async def _private_server(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> PrivateServer:
+    """Open the private port where the settings name one."""
+    server = PrivateServer(metrics)
+    if settings.metrics_port is not None:
+        stack.push_async_callback(server.close)
+        try:
+            await server.start(settings.metrics_host, settings.metrics_port)
+        except OSError as error:
+            raise SettingsError(
+                f"METRICS_HOST={settings.metrics_host!r} with METRICS_PORT={settings.metrics_port} cannot be listened "
+                f"on ({error.strerror}): give an address of this machine and a port that is free"
+            ) from error
+        log.info("health and metrics are served", url=server.url)
+    return server
+
+
+async def _listen(stack: AsyncExitStack, settings: Settings, bot: Bot, dispatcher: Dispatcher, metrics: Metrics) -> str:
     """Open the server, then give its public address to Telegram."""
     app = web.Application(client_max_size=MAX_UPDATE_BYTES)
-    app.router.add_post(settings.webhook_path, WebhookHandler(dispatcher, bot, settings.secret).handle)
+    app.router.add_post(settings.webhook_path, WebhookHandler(dispatcher, bot, settings.secret, metrics).handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN_TIMEOUT_S)
     await runner.setup()
     # Waits for the updates under way before anything they need is closed.
@@ -300,11 +344,11 @@ async def _listen(stack: AsyncExitStack, settings: Settings, bot: Bot, dispatche
     return f"http://{settings.host}:{runner.addresses[0][1]}{settings.webhook_path}"
 
 
-async def _poll(stack: AsyncExitStack, bot: Bot, dispatcher: Dispatcher) -> None:
+async def _poll(stack: AsyncExitStack, bot: Bot, dispatcher: Dispatcher, metrics: Metrics) -> None:
     try:
         await bot.delete_webhook(drop_pending_updates=False)
     except AiogramError as error:
         log.warning("the webhook could not be removed", reason=redact(str(error)))
-    polling = Polling(bot, dispatcher)
+    polling = Polling(bot, dispatcher, metrics)
     polling.start()
     stack.push_async_callback(polling.close)

@@ -68,6 +68,7 @@ async def start_bot(sandbox: Sandbox, folder: str, slots: int) -> asyncio.subpro
         "DATA_DIR": folder,
         "POOL_SIZE": str(slots),
         "QUEUE_LIMIT": "1000",
+        "SHUTDOWN_GRACE_S": "0",
         "LOG_LEVEL": "WARNING",
     }
     bot = await asyncio.create_subprocess_exec(sys.executable, "main.py", "serve", cwd=ROOT, env=os.environ | settings)

@@ -10,6 +10,7 @@ from aiogram.exceptions import AiogramError
 from aiogram.types import Update
 
 from reporting.logs import redact
+from reporting.metrics import Metrics
 
 POLL_TIMEOUT_S = 30
 PAUSE_S = 1.0
@@ -21,9 +22,10 @@ log = structlog.get_logger(__name__)
 class Polling:
     """Fetches updates in batches; a batch is handled side by side, one user's updates in their order."""
 
-    def __init__(self, bot: Bot, dispatcher: Dispatcher) -> None:
+    def __init__(self, bot: Bot, dispatcher: Dispatcher, metrics: Metrics) -> None:
         self.bot = bot
         self.dispatcher = dispatcher
+        self.metrics = metrics
         self._offset: int | None = None
         self._batch: asyncio.Future[list[bool]] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -74,7 +76,8 @@ class Polling:
     async def _feed(self, update: Update) -> bool:
         """Return whether the update may be acknowledged."""
         try:
-            await self.dispatcher.feed_update(self.bot, update)
+            with self.metrics.acknowledging():
+                await self.dispatcher.feed_update(self.bot, update)
         except Exception:
             log.exception("an update could not be handled", update_id=update.update_id)
             return False

@@ -9,11 +9,18 @@ from typing import Any
 import structlog
 from aiogram import Bot
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
-from aiogram.exceptions import ClientDecodeError, TelegramNetworkError, TelegramRetryAfter, TelegramServerError
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramEntityTooLarge,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
 from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
 
 from reporting.logs import redact
+from reporting.metrics import Metrics
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 #: Telegram waits 60 s for a webhook's answer; a handler must not sleep longer than a good part of that.
@@ -38,6 +45,9 @@ class RetryRequests(BaseRequestMiddleware):
     A request whose answer was lost may have been carried out: a message can then come twice, but never not at all.
     """
 
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
@@ -49,15 +59,25 @@ class RetryRequests(BaseRequestMiddleware):
             try:
                 return await make_request(bot, method)
             except TelegramRetryAfter as error:
+                self.metrics.telegram_failures.labels("flood").inc()
                 pause_s = float(error.retry_after)
                 if attempt == len(pauses_s) or waited_s + pause_s > LONGEST_FLOOD_WAIT_S:
                     raise
                 reason = "flood limit"
+                self.metrics.flood_wait_seconds.inc(pause_s)
             except (TelegramNetworkError, TelegramServerError, ClientDecodeError) as error:
-                if attempt == len(pauses_s):
+                self.metrics.telegram_failures.labels(_kind(error)).inc()
+                # What is too large stays so, though aiogram counts it among the troubles of the network.
+                if attempt == len(pauses_s) or isinstance(error, TelegramEntityTooLarge):
                     raise
                 pause_s, reason = pauses_s[attempt], redact(str(error))[:200]
             log.warning("a request is repeated", method=method.__api_method__, pause_s=pause_s, reason=reason)
             waited_s += pause_s
             await asyncio.sleep(pause_s)
         raise AssertionError  # the last attempt returns or raises
+
+
+def _kind(error: TelegramNetworkError | TelegramServerError | ClientDecodeError) -> str:
+    if isinstance(error, TelegramServerError):
+        return "server"
+    return "not_json" if isinstance(error, ClientDecodeError) else "network"

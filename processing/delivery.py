@@ -12,6 +12,7 @@ from aiogram.exceptions import (
     ClientDecodeError,
     TelegramBadRequest,
     TelegramConflictError,
+    TelegramEntityTooLarge,
     TelegramForbiddenError,
     TelegramNetworkError,
     TelegramNotFound,
@@ -26,14 +27,14 @@ from locales.catalogue import Catalogue, Say
 from ml_models.contract import Progress
 from processing import wording
 from processing.folders import Results
-from processing.job import Failure, Job
+from processing.job import Failure, Job, NotYetError, RefusedError
 from processing.offers import offers
 from processing.status_message import StatusMessages
 from reporting.logs import redact
 from reporting.notices import Notices
 
 #: Telegram may take the answer later; anything else it refuses for good. 401, 404 and 409 are about the bot: its token
-#: was revoked or mistyped. A chat that is gone is a 400.
+#: was revoked or mistyped.
 PASSING = (
     TelegramRetryAfter,
     TelegramNetworkError,
@@ -43,6 +44,8 @@ PASSING = (
     TelegramNotFound,
     TelegramConflictError,
 )
+#: What a 400 says where there is nobody to write to any more. Who has blocked the bot or left Telegram gives a 403.
+GONE = ("chat not found", "user not found", "user is deactivated", "peer_id_invalid")
 
 log = structlog.get_logger(__name__)
 
@@ -64,12 +67,17 @@ class TelegramDelivery:
         self.status_messages.show(job, progress)
 
     async def deliver(self, job: Job) -> bool:
-        """Send the stored picture; True: it is sent or can never be, False: Telegram may take it later."""
+        """Send the stored picture and return True; False: there is nobody to send it to any more.
+
+        Raises:
+            NotYetError: Telegram may take it later.
+            RefusedError: Telegram never will.
+        """
         await self.status_messages.stop_showing(job.id)
         return await self._end(job, self._send_picture(job))
 
     async def tell_failure(self, job: Job) -> bool:
-        """Send the sentence of a failed job; True and False as with deliver."""
+        """Send the sentence of a failed job; returns and raises as deliver does."""
         await self.status_messages.stop_showing(job.id)
         return await self._end(job, self._send_failure(job, job.failure or Failure("failed", {})))
 
@@ -84,15 +92,17 @@ class TelegramDelivery:
     async def _end(self, job: Job, sending: Awaitable[None]) -> bool:
         try:
             await sending
+        except TelegramRetryAfter as error:
+            raise NotYetError(redact(str(error)), wait_s=error.retry_after) from error
+        except TelegramEntityTooLarge as error:
+            raise RefusedError(redact(str(error))) from error
         except PASSING as error:
-            log.warning("an outcome could not be sent yet", job_id=job.id, reason=redact(str(error)))
-            return False
-        except TelegramForbiddenError:
-            log.info("the user has blocked the bot", job_id=job.id)
+            raise NotYetError(redact(str(error))) from error
         except AiogramError as error:
-            # A chat that is gone; or a fault of ours, which the admin must know.
-            log.warning("an outcome was refused", job_id=job.id, reason=redact(str(error)))
-            await self.notices.error(error, job_id=job.id)
+            if _is_gone(error):
+                log.info("the user cannot be reached any more", job_id=job.id, reason=redact(str(error)))
+                return False
+            raise RefusedError(redact(str(error))) from error
         return True
 
     async def _send_picture(self, job: Job) -> None:
@@ -102,8 +112,10 @@ class TelegramDelivery:
         photo = await self._file(self.results.get_photo(job.id), "photo.jpg")
         try:
             await self.bot.send_photo(job.chat_id, photo, caption=caption, reply_markup=buttons)
-        except TelegramBadRequest as error:
-            # Telegram takes no photo of such a shape; as a file it takes anything.
+        except (TelegramBadRequest, TelegramEntityTooLarge) as error:
+            if _is_gone(error):
+                raise
+            # Telegram takes no photo of such a shape or size; as a file it takes more.
             log.warning("a picture was refused as a photo", job_id=job.id, reason=redact(str(error)))
             picture = await self._file(self.results.get_picture(job.id), "picture.png")
             await self.bot.send_document(job.chat_id, picture, caption=caption, reply_markup=buttons)
@@ -122,3 +134,10 @@ class TelegramDelivery:
 
     def _say(self, job: Job) -> Say:
         return partial(self.catalogue.say, job.language)
+
+
+def _is_gone(error: AiogramError) -> bool:
+    """Whether the error says that there is nobody to write to any more."""
+    if isinstance(error, TelegramBadRequest):
+        return any(words in error.message.lower() for words in GONE)
+    return isinstance(error, TelegramForbiddenError)

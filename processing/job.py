@@ -182,6 +182,38 @@ class Ticket:
     follows: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much work there is.
+
+    Attributes:
+        waiting, running: jobs.
+        undelivered: jobs that are painted or failed and whose users do not know yet.
+        oldest_waiting: when the job that waits longest was accepted, or None.
+    """
+
+    waiting: int
+    running: int
+    undelivered: int
+    oldest_waiting: datetime | None
+
+
+class DeliveryError(Exception):
+    """Base of what keeps an outcome from its user."""
+
+
+class NotYetError(DeliveryError):
+    """The outcome may be taken later, after wait_s seconds at the earliest."""
+
+    def __init__(self, reason: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class RefusedError(DeliveryError):
+    """The outcome will never be taken."""
+
+
 class QueueError(Exception):
     """Base of what a queue refuses."""
 

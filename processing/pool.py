@@ -21,6 +21,7 @@ from ml_models.errors import ERRORS, JobTimeoutError, NotEnoughMemoryError, Styl
 from ml_models.registry import Algorithm
 from processing.spawner import Child, Spawner
 from processing.wire import Message, Paint, Stop, WireError, pack, read_plain
+from reporting.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -47,12 +48,16 @@ class Painted:
 
 
 class _Worker:
-    """One living worker process; `alive` until its pipe has ended, `idle` while it owes no answer."""
+    """One living worker process; `alive` until its pipe has ended, `idle` while it owes no answer.
+
+    What ended it: "died", or why it was killed.
+    """
 
     def __init__(self, process: psutil.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.process = process
         self.alive = True
         self.idle = True
+        self.ended_by = "died"
         self._reader = reader
         self._writer = writer
         self._answer: asyncio.Future[Painted] | None = None
@@ -78,6 +83,7 @@ class _Worker:
         stop: asyncio.Event,
     ) -> Painted:
         self.idle = False
+        self.ended_by = "died"
         self._run += 1
         self._answer = asyncio.get_running_loop().create_future()
         # Nobody may be left to take the error when the run was cancelled.
@@ -161,8 +167,9 @@ class Pool:
         spare: slots beside them, whose runs are so short that no processor is set aside for them.
     """
 
-    def __init__(self, size: int, *, memory_mb: int, spare: int = 0) -> None:
+    def __init__(self, size: int, *, memory_mb: int, spare: int = 0, metrics: Metrics | None = None) -> None:
         self._slots = size + spare
+        self._metrics = metrics or Metrics()
         self._memory_mb = memory_mb
         self._spawner = Spawner(threads=max(1, _cores() // max(1, size)))
         self._workers: set[_Worker] = set()
@@ -233,12 +240,18 @@ class Pool:
                 asked = stop or asyncio.Event()
                 return await worker.paint(algorithm, start, request, self._memory_mb, on_progress, asked)
         except TimeoutError:
+            worker.ended_by = "timeout"
             raise JobTimeoutError(f"the run was stopped after {timeout_s:g} s", limit_s=timeout_s) from None
+        except asyncio.CancelledError:
+            worker.ended_by = "cancel"
+            raise
         finally:
             watch.cancel()
             if worker.idle and worker.memory_mb() < self._memory_mb * IDLE_MEMORY_SHARE:
                 self._waiting.put_nowait(worker)
             else:
+                if worker.idle:
+                    worker.ended_by = "kept"
                 worker.idle = False
                 worker.kill()
 
@@ -256,6 +269,7 @@ class Pool:
             await asyncio.sleep(MEMORY_CHECK_S)
             if (held := worker.memory_mb()) > self._memory_mb:
                 text = f"the worker held {held:.0f} MB, {self._memory_mb} are allowed"
+                worker.ended_by = "memory"
                 worker.fail(NotEnoughMemoryError(text, limit_mb=self._memory_mb, size_px=size_px))
                 worker.kill()
                 return
@@ -270,7 +284,8 @@ class Pool:
         await worker.listen()
         self._workers.discard(worker)
         if not self._closed:
-            log.info("a worker has ended", pid=worker.process.pid)
+            log.info("a worker has ended", pid=worker.process.pid, by=worker.ended_by)
+            self._metrics.restarts.labels(worker.ended_by).inc()
             self._keep(asyncio.create_task(self._replace_worker(), name="replace worker"))
 
     async def _replace_worker(self) -> None:

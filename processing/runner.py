@@ -8,6 +8,7 @@ as it was, and the next start takes the job up again.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -25,9 +26,20 @@ from ml_models.errors import (
 )
 from ml_models.registry import Algorithm, get_algorithm
 from processing.folders import Results
-from processing.job import Failure, Job, NothingToKeepError, Outcome, Picture, Status, UnknownJobError
+from processing.job import (
+    Failure,
+    Job,
+    NothingToKeepError,
+    NotYetError,
+    Outcome,
+    Picture,
+    RefusedError,
+    Status,
+    UnknownJobError,
+)
 from processing.pool import OnProgress, Painted
 from processing.store import Store, StoreError
+from reporting.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -35,6 +47,8 @@ T = TypeVar("T")
 FETCH_PAUSES_S = (1.0, 3.0, 9.0)
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 300.0
+#: After so long the admin is told once; the tries go on, since nothing that was painted may be lost.
+LATE_S = 600.0
 LONGEST_STORE_PAUSE_S = 60.0
 WORKER_LOSSES_ALLOWED = 1
 ATTEMPTS_ALLOWED = 5
@@ -56,11 +70,14 @@ class Delivery(Protocol):
         ...
 
     async def deliver(self, job: Job) -> bool:
-        """Send the stored picture. True: sent, or its user cannot be reached any more; False: try again later."""
+        """Send the stored picture. True: sent; False: its user cannot be reached any more.
+
+        Raises NotYetError where it has to be tried again, RefusedError where that would be in vain.
+        """
         ...
 
     async def tell_failure(self, job: Job) -> bool:
-        """Tell the user why the job failed; True and False as for deliver."""
+        """Tell the user why the job failed; returns and raises as deliver does."""
         ...
 
     async def clear(self, job: Job) -> None:
@@ -128,6 +145,7 @@ class Runner:
         max_megapixels: float,
         memory_mb: int,
         device: str = "auto",
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._pool = pool
@@ -138,6 +156,7 @@ class Runner:
         self._max_megapixels = max_megapixels
         self._memory_mb = memory_mb
         self._device = device
+        self._metrics = metrics or Metrics()
         self._attempts: dict[int, _Attempt] = {}
         self._stopping = asyncio.Event()
         self._unreported: dict[int, Exception] = {}
@@ -145,6 +164,7 @@ class Runner:
     async def run(self, job: Job) -> None:
         """Paint a running job and leave it painted, failed, or as somebody else has ended it meanwhile."""
         with bound_contextvars(job_id=job.id, user_id=job.user_id):
+            self._metrics.begun(job)
             log.info("a job begins", algorithm=job.order.algorithm, size_px=job.order.size_px, attempt=job.attempts)
             try:
                 if job.attempts > ATTEMPTS_ALLOWED:
@@ -176,21 +196,28 @@ class Runner:
     async def finish(self, job: Job) -> None:
         """Tell the user of a painted or failed job, for as long as it takes; other jobs need nothing.
 
-        The admin hears of a failure after the user, or after the first try to tell him.
+        The admin hears of a failure after the user, or after the first try to tell him, and of an outcome that cannot
+        be sent once it is LATE_S late.
         """
-        pause_s = FIRST_PAUSE_S
+        pause_s, began, late = FIRST_PAUSE_S, time.monotonic(), False
         with bound_contextvars(job_id=job.id, user_id=job.user_id):
-            told = await self._told(job)
-            await self._report(job)
-            while not told:
-                log.warning("a user is told later", pause_s=pause_s)
+            while not_yet := await self._tell(job):
+                await self._report(job)
+                if not late and time.monotonic() - began >= LATE_S:
+                    late = True
+                    text = f"an outcome was not taken for {LATE_S:g} s and is tried on: {not_yet}"
+                    self._unreported[job.id] = NotYetError(text)
+                    await self._report(job)
+                wait_s = max(pause_s, not_yet.wait_s)
+                log.warning("a user is told later", pause_s=wait_s, reason=str(not_yet))
                 try:
-                    async with asyncio.timeout(pause_s):
+                    async with asyncio.timeout(wait_s):
                         await self._stopping.wait()
                     return
                 except TimeoutError:
                     pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-                told = await self._told(job)
+                self._metrics.flood_wait_seconds.inc(not_yet.wait_s)
+            await self._report(job)
 
     def stop(self) -> None:
         """Begin no further try to tell a user; what is being sent is sent to its end."""
@@ -260,6 +287,7 @@ class Runner:
         except UnknownJobError:
             await self._results.discard(job.id)
             raise
+        self._metrics.ran.labels(job.order.algorithm).observe(result.seconds)
         if stored.status is not Status.PAINTED:
             await self._results.discard(job.id)
         seconds = round(result.seconds, 1)
@@ -282,36 +310,49 @@ class Runner:
             if not of_the_user:
                 self._unreported[job.id] = error
 
-    async def _told(self, job: Job) -> bool:
-        """Do what the row says is still to be done; return False where it has to be tried again."""
+    async def _tell(self, job: Job) -> NotYetError | None:
+        """Do what the row says is still to be done; return why it has to be tried again, or None."""
         try:
             claimed = await self._store.claim(job.id)
             if claimed is None:
                 log.warning("another process tells the user")
-                return True
+                return None
             job = claimed
             if job.status is Status.PAINTED:
-                if not await self._results.has(job.id):
-                    await self._fail(job, StyleTransferError("its picture is gone from the disk"))
-                    return await self._told(job)
-                if await self._delivery.deliver(job):
-                    await self._persist(lambda: self._store.mark_delivered(job.id))
-                    await self._delivery.clear(job)
-                    return True
-                return False
+                return await self._tell_painted(job)
             if job.status is Status.FAILED and job.told_at is None:
-                if await self._delivery.tell_failure(job):
-                    await self._persist(lambda: self._store.mark_told(job.id))
-                    await self._delivery.clear(job)
-                    return True
-                return False
-            return True
+                await self._tell_failed(job)
+            return None
         except UnknownJobError:
             # Its user was forgotten.
-            return True
-        except Exception:
+            return None
+        except NotYetError as error:
+            return error
+        except Exception as error:
             log.exception("a user could not be told")
-            return False
+            return NotYetError(str(error))
+
+    async def _tell_painted(self, job: Job) -> NotYetError | None:
+        try:
+            if not await self._results.has(job.id):
+                raise RefusedError("its picture is gone from the disk")
+            reached = await self._delivery.deliver(job)
+        except RefusedError as error:
+            await self._fail(job, error)
+            return await self._tell(job)
+        await self._persist(lambda: self._store.mark_delivered(job.id))
+        self._metrics.end(job, "delivered" if reached else "unreachable")
+        await self._delivery.clear(job)
+        return None
+
+    async def _tell_failed(self, job: Job) -> None:
+        try:
+            await self._delivery.tell_failure(job)
+        except RefusedError as error:
+            self._unreported.setdefault(job.id, error)
+        await self._persist(lambda: self._store.mark_told(job.id))
+        self._metrics.end(job, "failed")
+        await self._delivery.clear(job)
 
     async def _report(self, job: Job) -> None:
         if error := self._unreported.pop(job.id, None):

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, delete, false, f
 from processing.database import Database, StoreError, Transactions
 from processing.estimate import Run, Turn
 from processing.job import (
+    Backlog,
     Failure,
     Job,
     JobEndedError,
@@ -312,6 +313,21 @@ class Store:
         def read(connection: Connection) -> dict[Status, int]:
             rows = connection.execute(select(jobs.c.status, func.count()).group_by(jobs.c.status))
             return dict.fromkeys(Status, 0) | {Status(status): count for status, count in rows}
+
+        return await self._database.read(read)
+
+    async def backlog(self) -> Backlog:
+        """Return how much work there is; jobs that have ended are not read."""
+
+        def read(connection: Connection) -> Backlog:
+            waiting = jobs.c.status == Status.QUEUED
+            columns = (
+                func.count().filter(waiting),
+                func.count().filter(jobs.c.status == Status.RUNNING),
+                func.count().filter(_untold()),
+                func.min(jobs.c.created_at).filter(waiting),
+            )
+            return Backlog(*connection.execute(select(*columns).where(or_(_active(), _untold()))).one())
 
         return await self._database.read(read)
 

@@ -84,10 +84,14 @@ class BotApi:
     async def _call(self, request: web.Request) -> web.StreamResponse:
         try:
             self._check_token(request)
-            # Read in any case: a client that still sends would not see an early answer.
-            body = await read_body(request)
             name = request.match_info["method"]
             fault = self._faults.take(name)
+            if fault is not None and fault.kind == "half":
+                await request.content.readany()
+                self._record(name, {}, 0, fault.kind)
+                return _broken(request)
+            # Read in any case: a client that still sends would not see an early answer.
+            body = await read_body(request)
             if fault is not None and (response := await self._trouble(request, fault, name, body)) is not None:
                 return response
             result = await self.execute(name, body)
@@ -116,7 +120,7 @@ class BotApi:
 
     async def _trouble(self, request: web.Request, fault: Fault, name: str, body: Body) -> web.StreamResponse | None:
         """Do what the fault says; None where the call is to be carried out."""
-        if fault.kind == "delay":
+        if fault.kind in {"delay", "silence"}:
             await asyncio.sleep(fault.seconds)
         if fault.kind in {"delay", "lost_answer"}:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-KINDS = ("flood", "error", "bad_gateway", "drop", "lost_answer", "delay", "duplicate")
+KINDS = ("flood", "error", "bad_gateway", "drop", "half", "silence", "lost_answer", "delay", "duplicate")
 
 
 @dataclass(slots=True)
@@ -14,9 +14,10 @@ class Fault:
 
     Attributes:
         kind: flood: 429 with retry_after. error: 500. bad_gateway: 502 with a page of HTML. drop: the connection
-            breaks before the call is carried out. lost_answer: it is carried out and then the connection breaks.
-            delay: it is carried out late.
-        seconds: retry_after of flood, or how long delay lasts.
+            breaks before the call is carried out. half: it breaks in the middle of the upload. silence: the call is
+            neither answered nor carried out, and the connection breaks in the end. lost_answer: it is carried out and
+            then the connection breaks. delay: it is carried out late.
+        seconds: retry_after of flood, or how long delay and silence last.
     """
 
     kind: str
@@ -43,6 +44,12 @@ class Faults:
 
     def drop(self, method: str = "*", times: int = 1) -> None:
         self.add("drop", method, times)
+
+    def half(self, method: str = "*", times: int = 1) -> None:
+        self.add("half", method, times)
+
+    def silence(self, method: str = "*", times: int = 1, *, seconds: float = 1.0) -> None:
+        self.add("silence", method, times, seconds)
 
     def lost_answer(self, method: str = "*", times: int = 1) -> None:
         self.add("lost_answer", method, times)

@@ -28,6 +28,7 @@ def settings_for(sandbox: Sandbox, data_dir: Path, **changes: Any) -> Settings:
         "download_limit_mb": 20,
         "data_dir": data_dir,
         "pool_size": 1,
+        "shutdown_grace_s": 0,
     }
     return Settings(**values | changes)
 

@@ -90,7 +90,13 @@ async def shared_stage(behave: Behave, tmp_path_factory: pytest.TempPathFactory)
         sandbox.user(ADMIN_ID, first_name="Admin")
         await sandbox.user(ADMIN_ID).send_text("/start")
         data_dir: Path = tmp_path_factory.mktemp("data")
-        limits = {"queue_limit": 4, "user_queue_limit": 2, "job_timeout_s": 20, "max_image_megapixels": 20}
+        limits = {
+            "queue_limit": 4,
+            "user_queue_limit": 2,
+            "job_timeout_s": 20,
+            "max_image_megapixels": 20,
+            "metrics_port": 0,
+        }
         async with bot_in(sandbox, data_dir, admin_id=ADMIN_ID, **limits) as service:
             await sandbox.user(ADMIN_ID).wait_for(has_button("menu:help"))
             yield Stage(sandbox, service, behave)

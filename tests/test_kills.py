@@ -6,11 +6,13 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psutil
 import pytest
 
@@ -18,7 +20,7 @@ from main import free_port
 from processing.job import Status
 from processing.store import Store
 from sandbox.server import Sandbox, SandboxUser
-from tests.chat import Message, buttons, has_button, is_result, picture, says, words
+from tests.chat import Message, after, buttons, has_button, is_result, picture, says, words
 from tests.toy_algorithm import BEHAVIOUR_FILE, Behaviour
 
 ROOT = Path(__file__).parents[1]
@@ -70,6 +72,7 @@ class Home:
             "PORT": str(port),
             "DATA_DIR": str(self.folder / "data"),
             "POOL_SIZE": "2",
+            "SHUTDOWN_GRACE_S": "0",
             "LOG_FORMAT": "json",
             BEHAVIOUR_FILE: str(self.behaviour),
         }
@@ -117,6 +120,11 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
 
 def results(user: SandboxUser) -> list[dict[str, Any]]:
     return [message for message in user.messages if is_result(message)]
+
+
+async def get(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, await response.text()
 
 
 async def begun(user: SandboxUser) -> None:
@@ -172,6 +180,78 @@ async def test_a_bot_asked_to_stop_gives_its_jobs_back_and_goes_at_once(home: Ho
     home.behave(Behaviour.PAINT)
     async with home.bot():
         await user.wait_for(is_result)
+
+
+async def test_a_bot_asked_to_stop_lets_a_running_job_end_and_takes_nothing_new(home: Home) -> None:
+    home.behave(Behaviour.GROW)
+    running, waiting = home.sandbox.user(), home.sandbox.user()
+    port = free_port("127.0.0.1")
+    async with home.bot(SHUTDOWN_GRACE_S="15", POOL_SIZE="1", METRICS_PORT=str(port)) as bot:
+        await home.order(running)
+        await home.order(waiting)
+        await begun(running)
+        ending = asyncio.create_task(bot.end(signal.SIGTERM))
+        async with asyncio.timeout(5):
+            while await get(f"http://127.0.0.1:{port}/readyz") != (503, "not ready: stopping\n"):
+                await asyncio.sleep(0.02)
+        assert await get(f"http://127.0.0.1:{port}/healthz") == (200, "stopping\n")
+        asked = await waiting.send_text("/help")
+        await running.wait_for(is_result)
+        assert await ending == 0
+    assert (len(results(running)), len(results(waiting))) == (1, 0)
+    assert sorted(await home.statuses()) == [Status.DELIVERED, Status.QUEUED]
+    assert waiting.messages[-1]["message_id"] == asked["message_id"]
+    home.behave(Behaviour.PAINT)
+    async with home.bot():
+        await waiting.wait_for(after(asked, says("How it works")))
+        await waiting.wait_for(is_result)
+    assert len(results(running)) == 1
+
+
+async def test_what_does_not_end_within_the_grace_is_painted_after_the_restart(home: Home) -> None:
+    home.behave(Behaviour.HANG)
+    user = home.sandbox.user()
+    async with home.bot(SHUTDOWN_GRACE_S="1") as bot:
+        await home.order(user)
+        assert await bot.end(signal.SIGTERM) == 0
+    assert await home.statuses() == [Status.QUEUED]
+    home.behave(Behaviour.PAINT)
+    async with home.bot():
+        await user.wait_for(is_result)
+
+
+async def test_a_second_signal_ends_the_bot_at_once_and_loses_nothing(home: Home) -> None:
+    home.behave(Behaviour.HANG)
+    user = home.sandbox.user()
+    async with home.bot(SHUTDOWN_GRACE_S="600") as bot:
+        await home.order(user)
+        await asyncio.sleep(0.5)
+        bot.process.send_signal(signal.SIGINT)
+        await asyncio.sleep(1.5)
+        assert bot.process.returncode is None
+        began = time.monotonic()
+        assert await bot.end(signal.SIGTERM) == -signal.SIGTERM
+        assert time.monotonic() - began < 5
+    home.behave(Behaviour.PAINT)
+    async with home.bot():
+        await user.wait_for(is_result)
+    assert len(results(user)) == 1
+
+
+async def test_a_crash_between_sending_and_marking_repeats_a_picture_once(home: Home) -> None:
+    user = home.sandbox.user()
+    async with home.bot() as bot:
+        # Telegram has carried it out, and the bot waits half a second before it tries again.
+        home.sandbox.faults.lost_answer("sendPhoto")
+        await home.order(user)
+        await user.wait_for(is_result)
+        await bot.end(signal.SIGKILL)
+    assert await home.statuses() == [Status.PAINTED]
+    async with home.bot():
+        await user.wait_for(lambda message: is_result(message) and len(results(user)) == 2)
+        await asyncio.sleep(1)
+    assert len(results(user)) == 2
+    assert await home.statuses() == [Status.DELIVERED]
 
 
 async def test_pictures_gathered_before_a_kill_are_still_there_after_it(home: Home) -> None:

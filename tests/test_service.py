@@ -66,7 +66,7 @@ async def test_an_update_that_comes_three_times_is_dealt_with_once(stage: Stage)
     assert (count(user, says("Now send")), count(user, is_result)) == (1, 1)
 
 
-@pytest.mark.parametrize("kind", ["flood", "error", "bad_gateway", "drop"])
+@pytest.mark.parametrize("kind", ["flood", "error", "bad_gateway", "drop", "half"])
 async def test_trouble_on_the_way_to_the_user_is_waited_out(stage: Stage, kind: str) -> None:
     user = await stage.person()
     await order(user)
@@ -75,6 +75,20 @@ async def test_trouble_on_the_way_to_the_user_is_waited_out(stage: Stage, kind: 
     stage.sandbox.faults.add(kind, "sendPhoto", 2, 1)
     await order(user)
     await user.wait_for(lambda message: is_result(message) and count(user, is_result) == 2, 20)
+
+
+async def test_a_delivery_that_waits_holds_no_slot(stage: Stage) -> None:
+    waiting, other = await stage.person(), await stage.person()
+    stage.sandbox.faults.flood("sendPhoto", retry_after=6)
+    await order(waiting)
+    async with asyncio.timeout(5):
+        while not any(call.code == 429 for call in list(stage.sandbox.requests)[-50:]):
+            await asyncio.sleep(0.01)
+    await order(other)
+    await other.wait_for(is_result, 5)
+    assert count(waiting, is_result) == 0
+    await waiting.wait_for(is_result, 10)
+    assert count(waiting, is_result) == 1
 
 
 async def test_trouble_with_a_download_is_waited_out_too(stage: Stage) -> None:
@@ -195,8 +209,9 @@ async def test_the_token_is_in_no_log_not_even_when_a_download_fails(
         ({"host": "192.0.2.1"}, "HOST='192.0.2.1' with PORT="),
         ({"port": None}, "cannot be listened on"),
         ({"data_dir": Path("/proc/none")}, "DATA_DIR='/proc/none' cannot be used"),
+        ({"metrics_host": "192.0.2.1", "metrics_port": 0}, "METRICS_HOST='192.0.2.1' with METRICS_PORT=0 cannot"),
     ],
-    ids=["token", "webhook", "server", "host", "port", "folder"],
+    ids=["token", "webhook", "server", "host", "port", "folder", "private port"],
 )
 async def test_a_start_that_fails_names_the_setting_and_leaves_nothing(
     tmp_path: Path, changes: dict[str, Any], sentence: str, monkeypatch: pytest.MonkeyPatch

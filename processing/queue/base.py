@@ -14,8 +14,11 @@ class JobQueue(Protocol):
         """Take up what was left by the last run of the bot, then take jobs."""
         ...
 
-    async def close(self) -> None:
-        """Stop taking jobs. Running ones are cut off and stay stored, so that the next start takes them up again."""
+    async def close(self, grace_s: float = 0.0) -> None:
+        """Stop taking jobs. Running ones have grace_s seconds to end and be delivered as ever.
+
+        Those that have not are cut off and stay stored, so that the next start takes them up again.
+        """
         ...
 
     async def submit(self, new: NewJob) -> Ticket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
@@ -14,6 +15,7 @@ from processing.job import Job, JobEndedError, NewJob, Status, Ticket, UnknownJo
 from processing.lanes import Lane, lane_of, may_begin
 from processing.queue.line import KnownLine, Line
 from processing.store import Store
+from reporting.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -42,12 +44,22 @@ class LocalQueue:
         slots: of long jobs; processing.lanes tells what short ones have beside them.
     """
 
-    def __init__(self, store: Store, runner: JobRunner, *, slots: int, queue_limit: int, user_queue_limit: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        runner: JobRunner,
+        *,
+        slots: int,
+        queue_limit: int,
+        user_queue_limit: int,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._store = store
         self._runner = runner
         self._slots = slots
         self._queue_limit = queue_limit
         self._user_queue_limit = user_queue_limit
+        self._metrics = metrics or Metrics()
         self.estimator = Estimator(store, slots)
         self._line: KnownLine = Line(store)
         self._wake = asyncio.Event()
@@ -70,17 +82,21 @@ class LocalQueue:
         self._wake.set()
         self._dispatcher = asyncio.create_task(self._dispatch(), name="dispatcher")
 
-    async def close(self) -> None:
-        self._closing = True
-        self._runner.stop()
+    async def close(self, grace_s: float = 0.0) -> None:
+        until = time.monotonic() + grace_s
         if self._dispatcher:
             await _cut([self._dispatcher])
             self._dispatcher = None
+        if self._running and grace_s:
+            log.info("jobs may end", count=len(self._running), grace_s=grace_s)
+            await asyncio.wait(self._running.values(), timeout=grace_s)
+        self._closing = True
+        self._runner.stop()
         await _cut(self._running.values())
         await self._hand_back()
         # A photo that is just being sent would be sent once more after the restart.
         if self._finishing:
-            await asyncio.wait(self._finishing, timeout=LAST_MESSAGES_S)
+            await asyncio.wait(self._finishing, timeout=max(LAST_MESSAGES_S, until - time.monotonic()))
         await _cut(self._finishing)
 
     async def _hand_back(self) -> None:
@@ -103,6 +119,7 @@ class LocalQueue:
         job = await self._store.mark_cancelled(job_id)
         self._line.changed()
         if job.status is Status.CANCELLED:
+            self._metrics.end(job, "cancelled")
             await self._stop_work(job_id)
         return job
 
@@ -112,6 +129,7 @@ class LocalQueue:
         self._look_for(job)
         if is_new:
             log.info("a job is accepted", job_id=job.id, origin=job.origin, replaces=job_id)
+            self._metrics.end(await self._store.get(job_id), "cancelled")
         await self._stop_work(job_id)
         return await self._ticket(job)
 

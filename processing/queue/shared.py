@@ -17,6 +17,7 @@ from processing.queue.local import CANCEL_TIMEOUT_S, JobRunner, LocalQueue
 from processing.shared.listener import Listener
 from processing.shared.store import Held, Pulse, SharedStore, Word
 from processing.store import StoreError
+from reporting.metrics import Metrics
 
 #: How often a process says that it lives, and looks for what no notification told it.
 BEAT_S = 2.0
@@ -109,9 +110,17 @@ class SharedQueue(LocalQueue):
         queue_limit: int,
         user_queue_limit: int,
         quiet: Quiet,
+        metrics: Metrics | None = None,
     ) -> None:
         self._carried = _CarriedRunner(runner, store, quiet)
-        super().__init__(store, self._carried, slots=slots, queue_limit=queue_limit, user_queue_limit=user_queue_limit)
+        super().__init__(
+            store,
+            self._carried,
+            slots=slots,
+            queue_limit=queue_limit,
+            user_queue_limit=user_queue_limit,
+            metrics=metrics,
+        )
         self._shared = store
         self._line = _StoredLine(store)
         self._listener = Listener(store.conninfo, self._hear)
@@ -134,8 +143,8 @@ class SharedQueue(LocalQueue):
         self._beating = asyncio.create_task(self._keep_beating(), name="heartbeat")
         self._begin()
 
-    async def close(self) -> None:
-        await super().close()
+    async def close(self, grace_s: float = 0.0) -> None:
+        await super().close(grace_s)
         if self._beating:
             self._beating.cancel()
             await asyncio.wait([self._beating])

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from benchmarks.capacity import cores_needed
 from benchmarks.controls import chroma_distance, mean_frequency, rises
 from benchmarks.gatys import time_to_loss
 from benchmarks.origin import LAYERS, OriginLoss, TorchvisionLayers, gram_matrix, paint
@@ -156,3 +157,8 @@ def test_the_clock_stands_still_while_ours_is_judged() -> None:
     assert least == pytest.approx(0.8)
     assert seconds < 10 * 0.02
     assert time_to_loss(solve, lambda image: torch.tensor(2.0), 1.0)[1:] == (500, 2.0)
+
+
+def test_the_cores_that_so_many_users_need() -> None:
+    # 48,000 jobs a day are 2,000 an hour, 6,000 in the busiest, and a core does 100.
+    assert cores_needed(100, users=240_000, active=0.1, jobs=2, peak=3) == pytest.approx(60)

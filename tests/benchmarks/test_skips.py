@@ -10,7 +10,19 @@ import pytest
 
 @pytest.mark.parametrize(
     "name",
-    ["gatys", "memory", "robust", "controls", "same_bytes", "seams", "origin_512", "adain", "ultrast", "cyclegan"],
+    [
+        "gatys",
+        "memory",
+        "robust",
+        "controls",
+        "same_bytes",
+        "seams",
+        "origin_512",
+        "adain",
+        "ultrast",
+        "cyclegan",
+        "capacity",
+    ],
 )
 def test_says_that_it_is_skipped(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from aiogram import Bot
-from aiogram.exceptions import TelegramConflictError, TelegramNotFound
+from aiogram.exceptions import TelegramBadRequest, TelegramConflictError, TelegramEntityTooLarge, TelegramNotFound
 from aiogram.methods import SendPhoto
 
 from bot_init import create_bot
 from locales.catalogue import Catalogue
 from processing.delivery import TelegramDelivery
 from processing.folders import JobFolders
-from processing.job import Failure, Job, Outcome
+from processing.job import Failure, Job, NotYetError, Outcome, RefusedError
 from processing.status_message import StatusMessages
 from processing.store import Store
 from reporting.notices import Notices
@@ -35,13 +35,6 @@ async def user(sandbox: Sandbox) -> SandboxUser:
     user = sandbox.user(1001)
     await user.send_text("/start")
     return user
-
-
-@pytest.fixture
-async def admin(sandbox: Sandbox) -> SandboxUser:
-    admin = sandbox.user(ADMIN_ID)
-    await admin.send_text("/start")
-    return admin
 
 
 @pytest.fixture
@@ -89,8 +82,10 @@ async def test_a_revoked_token_ends_no_job(
 ) -> None:
     async with bot_with(sandbox, tmp_path, REVOKED) as bot:
         delivery = make_delivery(bot)
-        assert not await delivery.deliver(painted)
-        assert not await delivery.tell_failure(replace(painted, failure=Failure("timeout", {"limit_s": 1})))
+        with pytest.raises(NotYetError):
+            await delivery.deliver(painted)
+        with pytest.raises(NotYetError):
+            await delivery.tell_failure(replace(painted, failure=Failure("timeout", {"limit_s": 1})))
     assert len(user.messages) == 1
 
 
@@ -106,27 +101,80 @@ async def test_what_is_said_of_the_bot_ends_no_job(
         raise kind(method=SendPhoto(chat_id=1, photo="x"), message="refused")
 
     monkeypatch.setattr(Bot, "send_photo", refuse)
-    assert not await make_delivery(bot).deliver(painted)
+    with pytest.raises(NotYetError):
+        await make_delivery(bot).deliver(painted)
 
 
-async def test_a_chat_that_is_gone_ends_the_job_with_one_notice(
-    bot: Bot, make_delivery: MakeDelivery, painted: Job, user: SandboxUser, admin: SandboxUser
+async def test_a_chat_that_is_gone_is_reached_by_neither_photo_nor_file(
+    sandbox: Sandbox, bot: Bot, make_delivery: MakeDelivery, painted: Job
 ) -> None:
-    delivery = make_delivery(bot)
-    gone = replace(painted, chat_id=777)
-    assert await delivery.deliver(gone)
-    assert await delivery.deliver(gone)
-    assert len(admin.messages) == 2
-    assert "chat not found" in words(admin.messages[-1])
-    assert len(user.messages) == 1
+    assert not await make_delivery(bot).deliver(replace(painted, chat_id=777))
+    assert [call.method for call in sandbox.requests] == ["sendPhoto"]
 
 
-async def test_a_user_who_blocked_the_bot_ends_the_job_without_a_notice(
-    bot: Bot, make_delivery: MakeDelivery, painted: Job, user: SandboxUser, admin: SandboxUser
+async def test_a_user_who_blocked_the_bot_is_not_reached(
+    bot: Bot, make_delivery: MakeDelivery, painted: Job, user: SandboxUser
 ) -> None:
     await user.block()
-    assert await make_delivery(bot).deliver(painted)
-    assert len(admin.messages) == 1
+    delivery = make_delivery(bot)
+    assert not await delivery.deliver(painted)
+    assert not await delivery.tell_failure(replace(painted, failure=Failure("failed", {})))
+
+
+async def test_a_flood_limit_that_is_too_long_to_wait_here_is_passed_on_with_its_seconds(
+    sandbox: Sandbox, bot: Bot, make_delivery: MakeDelivery, painted: Job, user: SandboxUser
+) -> None:
+    sandbox.faults.flood("sendPhoto", retry_after=120)
+    with pytest.raises(NotYetError) as caught:
+        await make_delivery(bot).deliver(painted)
+    assert caught.value.wait_s == 120
+
+
+@pytest.mark.parametrize("kind", ["error", "bad_gateway", "drop", "half", "silence"])
+async def test_what_passes_is_waited_out_and_the_picture_comes_once(
+    sandbox: Sandbox,
+    bot: Bot,
+    make_delivery: MakeDelivery,
+    painted: Job,
+    user: SandboxUser,
+    tmp_path: Path,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("handlers.retries.PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr(bot.session, "timeout", 0.5)
+    # As large as a photo may be: half of it is on its way when the connection breaks.
+    JobFolders(tmp_path).photo(painted.id).write_bytes(picture(900, 600) + bytes(8_000_000))
+    delivery = make_delivery(bot)
+    sandbox.faults.add(kind, "sendPhoto", 3, 0.6)
+    with pytest.raises(NotYetError):
+        await delivery.deliver(painted)
+    sandbox.faults.add(kind, "sendPhoto", 2, 0.6)
+    assert await delivery.deliver(painted)
+    assert ["photo" in message for message in user.messages] == [False, True]
+
+
+async def test_what_is_refused_as_a_photo_and_as_a_file_is_refused_for_good(
+    bot: Bot,
+    make_delivery: MakeDelivery,
+    painted: Job,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[str] = []
+
+    async def too_large(*_: object, **__: object) -> None:
+        tried.append("photo")
+        raise TelegramEntityTooLarge(method=SendPhoto(chat_id=1, photo="x"), message="Request Entity Too Large")
+
+    async def refuse(*_: object, **__: object) -> None:
+        tried.append("document")
+        raise TelegramBadRequest(method=SendPhoto(chat_id=1, photo="x"), message="file is too big")
+
+    monkeypatch.setattr(Bot, "send_photo", too_large)
+    monkeypatch.setattr(Bot, "send_document", refuse)
+    with pytest.raises(RefusedError, match="too big"):
+        await make_delivery(bot).deliver(painted)
+    assert tried == ["photo", "document"]
 
 
 async def test_a_picture_refused_as_a_photo_comes_as_a_file(

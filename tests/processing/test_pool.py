@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ml_models.errors import (
     WorkerLostError,
 )
 from processing.pool import Painted, Pool
+from reporting.metrics import Metrics
 from tests.processing.conftest import until
 from tests.toy_algorithm import FLOOD, MARK_FILE, SLOW_STEP_S, SLOW_STEPS, TOY, Behaviour, toy_photo
 
@@ -34,9 +36,14 @@ MEMORY_MB = 700
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="module")
+def metrics() -> Metrics:
+    return Metrics()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_pool() -> AsyncIterator[Pool]:
-    pool = Pool(2, memory_mb=MEMORY_MB)
+async def shared_pool(metrics: Metrics) -> AsyncIterator[Pool]:
+    pool = Pool(2, memory_mb=MEMORY_MB, metrics=metrics)
     await pool.start()
     yield pool
     await pool.close()
@@ -308,6 +315,30 @@ async def test_a_worker_that_keeps_memory_is_replaced(pool: Pool) -> None:
     assert (await run(pool, Behaviour.KEEP)).photo
     await until(lambda: pool.free == 2)
     assert len(set(pids) & set(pool.pids())) == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        (Behaviour.KILL, "died"),
+        (Behaviour.HANG, "timeout"),
+        (Behaviour.EAT, "memory"),
+        (Behaviour.KEEP, "kept"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+async def test_a_replaced_worker_is_counted_by_what_ended_it(
+    pool: Pool, metrics: Metrics, behaviour: Behaviour, reason: str
+) -> None:
+    def restarts() -> dict[str, float]:
+        [family] = [each for each in metrics.registry.collect() if each.name == "bot_worker_restarts"]
+        return {each.labels["reason"]: each.value for each in family.samples if each.name.endswith("_total")}
+
+    before, pids = restarts(), set(pool.pids())
+    with suppress(StyleTransferError):
+        await run(pool, behaviour, timeout_s=0.7 if behaviour is Behaviour.HANG else 30.0)
+    await until(lambda: pool.free == 2 and set(pool.pids()) != pids)
+    assert restarts() == before | {reason: before.get(reason, 0) + 1}
 
 
 async def test_cancelling_kills_that_worker_only(pool: Pool) -> None:

@@ -369,6 +369,39 @@ async def test_close_cuts_what_runs_and_keeps_it_stored(store: Store, runner: Fa
     assert runner.told == []
 
 
+async def test_close_lets_jobs_end_within_the_grace_and_begins_no_other(
+    store: Store, runner: FakeRunner, new_job: NewJobs
+) -> None:
+    queue = LocalQueue(store, runner, slots=1, queue_limit=9, user_queue_limit=9)
+    await queue.start()
+    running, waiting = [(await queue.submit(new_job(user_id))).job for user_id in (1, 2)]
+    await until(lambda: runner.begun == [running.id])
+    closing = asyncio.create_task(queue.close(30.0))
+    await asyncio.sleep(0.1)
+    assert not runner.stopped
+    runner.may_end.set()
+    async with asyncio.timeout(5):
+        await closing
+    assert (runner.begun, runner.told, runner.cut) == ([running.id], [running.id], [])
+    assert (await store.get(running.id)).status is Status.DELIVERED
+    assert (await store.get(waiting.id)).status is Status.QUEUED
+
+
+async def test_close_gives_back_what_has_not_ended_within_the_grace(
+    store: Store, runner: FakeRunner, new_job: NewJobs
+) -> None:
+    queue = LocalQueue(store, runner, slots=1, queue_limit=9, user_queue_limit=9)
+    await queue.start()
+    job = (await queue.submit(new_job(1))).job
+    await until(lambda: runner.begun == [job.id])
+    began = time.monotonic()
+    await queue.close(0.3)
+    assert 0.3 <= time.monotonic() - began < 3.0
+    assert runner.cut == [job.id]
+    given_back = await store.get(job.id)
+    assert (given_back.status, given_back.attempts) == (Status.QUEUED, 0)
+
+
 async def test_close_lets_a_message_that_is_being_sent_end(store: Store, runner: FakeRunner, new_job: NewJobs) -> None:
     queue = make_queue(store, runner)
     runner.may_tell.clear()

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import stat
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,10 +23,11 @@ from ml_models.registry import ALGORITHMS, Algorithm
 from processing import folders as folders_module
 from processing import runner as runner_module
 from processing.folders import JobFolders
-from processing.job import Job, NothingToKeepError, Outcome, Picture, Status
+from processing.job import Job, NothingToKeepError, NotYetError, Outcome, Picture, RefusedError, Status
 from processing.pool import OnProgress, Painted
 from processing.runner import ATTEMPTS_ALLOWED, Runner
 from processing.store import Store
+from reporting.metrics import Metrics
 from tests.processing.conftest import BOTH_ENGINES, NewJobs, until
 from tests.toy_algorithm import QUICK, TOY
 
@@ -81,9 +83,16 @@ class FakePool:
 
 @dataclass
 class Chat:
-    """A delivery that remembers; `refusals` is how often Telegram cannot be reached first."""
+    """A delivery that remembers.
+
+    `refusals` is how often Telegram cannot be reached first, and `wait_s` how long it asks to wait then; `refused` are
+    the ways that it never takes; `gone` is whether there is nobody to reach.
+    """
 
     refusals: int = 0
+    wait_s: float = 0.0
+    refused: tuple[str, ...] = ()
+    gone: bool = False
     shown: list[tuple[int, float]] = field(default_factory=list)
     delivered: list[Job] = field(default_factory=list)
     told: list[Job] = field(default_factory=list)
@@ -96,10 +105,10 @@ class Chat:
         self.shown.append((job.id, progress.fraction))
 
     async def deliver(self, job: Job) -> bool:
-        return self._reached(self.delivered, job)
+        return self._reached("deliver", self.delivered, job)
 
     async def tell_failure(self, job: Job) -> bool:
-        return self._reached(self.told, job)
+        return self._reached("tell_failure", self.told, job)
 
     async def clear(self, job: Job) -> None:
         assert self.store
@@ -110,14 +119,16 @@ class Chat:
         if self.raising:
             raise OSError("no network")
 
-    def _reached(self, sent: list[Job], job: Job) -> bool:
+    def _reached(self, way: str, sent: list[Job], job: Job) -> bool:
         if self.refusals:
             self.refusals -= 1
             if self.raising:
                 raise OSError("no network")
-            return False
+            raise NotYetError("no network", wait_s=self.wait_s)
+        if way in self.refused:
+            raise RefusedError("it is too large")
         sent.append(job)
-        return True
+        return not self.gone
 
 
 @dataclass
@@ -128,6 +139,10 @@ class House:
     chat: Chat
     folders: JobFolders
     runner: Runner
+    metrics: Metrics
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
 
     async def take(self, new_job: NewJobs, **fields: object) -> Job:
         await self.store.add(new_job(**fields), queue_limit=9, user_queue_limit=9)
@@ -149,8 +164,10 @@ async def house(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(runner_module, "FIRST_PAUSE_S", 0.01)
     pool, pictures, chat, folders = FakePool(), Pictures(), Chat(store=store), JobFolders(tmp_path / "data")
     pool.may_end.set()
-    runner = Runner(store, pool, pictures, chat, folders, timeout_s=60.0, max_megapixels=7, memory_mb=500, device="cpu")
-    return House(store, pool, pictures, chat, folders, runner)
+    metrics = Metrics()
+    limits = {"timeout_s": 60.0, "max_megapixels": 7, "memory_mb": 500}
+    runner = Runner(store, pool, pictures, chat, folders, **limits, device="cpu", metrics=metrics)
+    return House(store, pool, pictures, chat, folders, runner, metrics)
 
 
 async def test_a_job_is_painted_stored_and_delivered_once(house: House, new_job: NewJobs) -> None:
@@ -461,6 +478,53 @@ async def test_stopping_ends_the_waiting_between_two_tries(
     house.runner.stop()
     await asyncio.wait_for(finishing, 1.0)
     assert (await house.store.get(job.id)).status is Status.PAINTED
+
+
+async def test_as_long_is_waited_as_telegram_asks(house: House, new_job: NewJobs) -> None:
+    house.chat.refusals, house.chat.wait_s = 1, 0.3
+    job = await house.take(new_job)
+    began = time.monotonic()
+    assert (await house.carry(job)).status is Status.DELIVERED
+    assert time.monotonic() - began >= 0.3
+    assert house.value("bot_telegram_flood_wait_seconds_total") == pytest.approx(0.3)
+
+
+async def test_the_admin_hears_once_of_an_outcome_that_is_late(
+    house: House, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "LATE_S", 0.02)
+    house.chat.refusals = 5
+    job = await house.carry(await house.take(new_job))
+    assert job.status is Status.DELIVERED
+    [reported] = house.chat.reported
+    assert "tried on: no network" in str(reported)
+
+
+async def test_a_picture_that_is_refused_for_good_is_a_failure_that_is_told(house: House, new_job: NewJobs) -> None:
+    house.chat.refused = ("deliver",)
+    house.chat.refusals = 2
+    job = await house.carry(await house.take(new_job))
+    assert job.status is Status.FAILED
+    assert job.told_at is not None
+    assert (len(house.chat.delivered), len(house.chat.told), len(house.chat.reported)) == (0, 1, 1)
+    assert not house.folders.folder(job.id).exists()
+    assert house.value("bot_jobs_ended_total", algorithm="toy", outcome="failed") == 1
+
+
+async def test_a_sentence_that_is_refused_too_ends_the_job_with_a_notice(house: House, new_job: NewJobs) -> None:
+    house.chat.refused = ("deliver", "tell_failure")
+    job = await house.carry(await house.take(new_job))
+    assert job.status is Status.FAILED
+    assert job.told_at is not None
+    assert (len(house.chat.told), len(house.chat.reported)) == (0, 1)
+
+
+async def test_a_user_who_is_gone_ends_the_job_quietly(house: House, new_job: NewJobs) -> None:
+    house.chat.gone = True
+    job = await house.carry(await house.take(new_job))
+    assert job.told_at is not None
+    assert house.chat.reported == []
+    assert house.value("bot_jobs_ended_total", algorithm="toy", outcome="unreachable") == 1
 
 
 async def test_a_picture_that_is_gone_from_the_disk_is_a_failure_that_is_told(house: House, new_job: NewJobs) -> None:

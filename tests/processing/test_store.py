@@ -19,6 +19,7 @@ from ml_models.registry import ALGORITHMS
 from processing import database as database_module
 from processing import store as store_module
 from processing.job import (
+    Backlog,
     Failure,
     Outcome,
     QueueFullError,
@@ -504,3 +505,21 @@ sys.exit(f"imported: {heavy}" if heavy else 0)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", program], timeout=60, check=False, env=environment)
     assert done.returncode == 0
+
+
+async def test_the_backlog_is_what_is_still_to_be_done(store: Store, new_job: NewJobs) -> None:
+    assert await store.backlog() == Backlog(0, 0, 0, None)
+    ids = [await add(store, new_job) for _ in range(8)]
+    painted, failed, told, delivered, running = ids[:5]
+    await store.mark_cancelled(ids[5])
+    for _ in range(5):
+        await store.take_next()
+    await store.mark_painted(painted, OUTCOME)
+    await store.mark_failed(failed, Failure("timeout", {}))
+    await store.mark_failed(told, Failure("timeout", {}))
+    await store.mark_told(told)
+    await store.mark_painted(delivered, OUTCOME)
+    await store.mark_delivered(delivered)
+    longest = (await store.get(ids[6])).created_at
+    assert await store.backlog() == Backlog(2, 1, 2, longest)
+    assert (await store.get(running)).status is Status.RUNNING

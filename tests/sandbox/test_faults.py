@@ -12,6 +12,8 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramServerError,
 )
+from aiogram.methods import SendMessage
+from aiogram.types import BufferedInputFile
 from aiohttp import ClientResponseError
 
 from sandbox.faults import Faults
@@ -55,6 +57,25 @@ async def test_a_dropped_call_is_not_executed(sandbox: Sandbox, bot: Bot, user: 
     sandbox.faults.drop("sendMessage")
     with pytest.raises(TelegramNetworkError):
         await bot.send_message(user.id, "x")
+    assert len(user.messages) == 1
+
+
+async def test_half_an_upload_is_not_carried_out(sandbox: Sandbox, bot: Bot, user: SandboxUser) -> None:
+    sandbox.faults.half("sendDocument")
+    file = BufferedInputFile(bytes(8_000_000), "large.bin")
+    with pytest.raises(TelegramNetworkError):
+        await bot.send_document(user.id, file)
+    assert len(user.messages) == 1
+    assert sandbox.requests[-1].description == "half"
+    await bot.send_document(user.id, file)
+    assert user.messages[-1]["document"]["file_size"] == 8_000_000
+
+
+async def test_silence_is_a_call_that_is_not_carried_out(sandbox: Sandbox, bot: Bot, user: SandboxUser) -> None:
+    sandbox.faults.silence("sendMessage", seconds=0.2)
+    with pytest.raises(TelegramNetworkError, match="timeout"):
+        await bot(SendMessage(chat_id=user.id, text="x"), request_timeout=0.1)
+    await eventually(lambda: [each.description for each in sandbox.requests] == ["silence"])
     assert len(user.messages) == 1
 
 
