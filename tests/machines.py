@@ -135,6 +135,7 @@ class Machines:
             "LOG_FORMAT": "json",
             BEHAVIOUR_FILE: str(self.folder / "behaviour"),
             STALLED_AFTER_S: "6",
+            "SHUTDOWN_GRACE_S": "0",
         }
         log_file = self.folder / f"{number}-{command}.log"
         with log_file.open("wb") as log:
