@@ -200,7 +200,8 @@ async def _parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     private = await _private_server(stack, settings, metrics)
     folders = JobFolders(settings.data_dir)
     try:
-        await asyncio.to_thread(folders.make_private)
+        if not settings.is_shared:
+            await asyncio.to_thread(folders.make_private)
     except OSError as error:
         raise SettingsError(
             f"DATA_DIR={str(settings.data_dir)!r} cannot be used ({error.strerror}): give a folder of the bot's own"

@@ -9,8 +9,10 @@ from importlib.metadata import version
 import pytest
 from sqlalchemy import select, text
 
-from processing.job import Job, Outcome, QueueFullError, Status, UserQueueFullError
+from processing.job import Job, Outcome, QueueFullError, Status, UnknownJobError, UserQueueFullError
+from processing.retention import Retention
 from processing.shared import tables
+from processing.shared.results import StoredResults
 from processing.shared.store import SharedStore
 from processing.store import StoreError
 from tests.processing.conftest import NewJobs, opened
@@ -119,15 +121,18 @@ async def test_only_who_runs_a_job_says_what_became_of_it(
     one, other = stores
     job = await add(one, new_job)
     await taken(one)
-    await other.put_pictures(job, b"wrong", b"wrong")
+    await StoredResults(other).put(job, b"wrong", b"wrong")
     assert (await other.mark_painted(job, OUTCOME)).status is Status.RUNNING
-    assert not await one.has_pictures(job)
-    await one.put_pictures(job, b"png", b"jpeg")
+    results = StoredResults(one)
+    assert not await results.has(job)
+    await results.put(job, b"png", b"jpeg")
     assert (await one.mark_painted(job, OUTCOME)).status is Status.PAINTED
     assert await other.claim(job) is None
     assert await one.claim(job) == await one.get(job)
-    await other.remove_pictures(job, only_own=True)
-    assert [await other.get_picture(job, as_photo=photo) for photo in (False, True)] == [b"png", b"jpeg"]
+    await StoredResults(other).discard(job)
+    assert [await results.get_picture(job), await results.get_photo(job)] == [b"png", b"jpeg"]
+    await results.discard(job)
+    assert [await results.get_picture(job), await results.has(job)] == [None, False]
 
 
 # --- processes that are gone
@@ -182,7 +187,7 @@ async def test_what_a_silent_process_has_painted_is_only_told(
     one, other = stores
     job = await add(one, new_job)
     await taken(one)
-    await one.put_pictures(job, b"png", b"jpeg")
+    await StoredResults(one).put(job, b"png", b"jpeg")
     await one.mark_painted(job, OUTCOME)
     await silence(one)
     swept = await other.sweep(LONG_S)
@@ -191,7 +196,7 @@ async def test_what_a_silent_process_has_painted_is_only_told(
     untold = await other.take_untold()
     assert untold
     assert (untold.id, untold.status, untold.attempts) == (job, Status.PAINTED, 1)
-    assert await other.get_picture(job, as_photo=True) == b"jpeg"
+    assert await StoredResults(other).get_photo(job) == b"jpeg"
 
 
 async def test_what_a_silent_process_has_told_is_put_away(
@@ -250,6 +255,52 @@ async def test_a_wish_to_keep_is_asked_once_and_dies_with_the_process(
     await other.sweep(LONG_S)
     await taken(other)
     assert await one.ask_to_keep(job)
+
+
+# --- what goes
+
+
+async def test_a_user_who_is_forgotten_leaves_nothing_in_any_table(
+    stores: tuple[SharedStore, SharedStore], new_job: NewJobs
+) -> None:
+    one, other = stores
+    for user_id in (1, 1, 2):
+        await add(one, new_job, user_id)
+    running, painted = await taken(one), await taken(other)
+    assert (running.user_id, painted.user_id) == (1, 2)
+    await StoredResults(one).put(running.id, b"png", b"jpeg")
+    await StoredResults(other).put(painted.id, b"png", b"jpeg")
+    await other.set_dialogue("9:1:1", "style", {"n": 1})
+    await other.forget(1, "9:1:1")
+    await one.sweep(LONG_S)
+    counts = {
+        table: await one._database.read(
+            lambda connection, table=table: connection.scalar(text(f"SELECT count(*) FROM {table}"))  # noqa: S608
+        )
+        for table in ("jobs", "carried", "pictures", "dialogues", "procrastinate_jobs", "procrastinate_events")
+    }
+    assert counts == dict.fromkeys(counts, 1) | {"dialogues": 0, "procrastinate_events": 2}
+    # What still ran finds that out, and stores nothing.
+    await StoredResults(one).put(running.id, b"png", b"jpeg")
+    with pytest.raises(UnknownJobError):
+        await one.mark_painted(running.id, OUTCOME)
+    assert not await StoredResults(one).has(running.id)
+
+
+async def test_old_pictures_go_whichever_process_looks(
+    stores: tuple[SharedStore, SharedStore], new_job: NewJobs
+) -> None:
+    one, other = stores
+    told, untold = await add(one, new_job, 1), await add(one, new_job, 2)
+    for job in (told, untold):
+        assert (await taken(one)).id == job
+        await StoredResults(one).put(job, b"png", b"jpeg")
+        await one.mark_painted(job, OUTCOME)
+    await one.mark_delivered(told)
+    await one.release(told)
+    assert await Retention(other, StoredResults(other), hours=1).sweep() == 0
+    assert await Retention(other, StoredResults(other), hours=0).sweep() == 1
+    assert list(await StoredResults(one).kept()) == [untold]
 
 
 # --- procrastinate's tables as somebody else may leave them
