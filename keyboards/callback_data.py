@@ -8,7 +8,6 @@ from typing import Annotated
 from aiogram.filters.callback_data import CallbackData
 from pydantic import Field
 
-
 #: What a database can hold; an altered client may send any number.
 JobId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
