@@ -145,8 +145,8 @@ def _button(random: Random) -> str:
         lambda: ShareButton(style=number, percent=random.choice((0, 30, 100)), message_id=random.randrange(3)),
         lambda: PanelButton(step=random.choice(list(PanelStep)), message_id=random.randrange(3)),
         lambda: ForgetButton(step=random.choice(list(ForgetStep))),
-        lambda: JobButton(step=random.choice(list(JobStep)), job_id=number),
-        lambda: StrengthButton(percent=random.choice((25, 50, 33)), job_id=number),
+        lambda: JobButton(step=random.choice(list(JobStep)), job_id=abs(number)),
+        lambda: StrengthButton(percent=random.choice((25, 50, 33)), job_id=abs(number)),
     )
     return random.choice(kinds)().pack()
 
