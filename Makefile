@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench weights clean
+.PHONY: run test lint bench fuzz weights clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python main.py
@@ -28,6 +28,9 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.same_bytes
 	$(BIN)/python -m benchmarks.adain
 	$(BIN)/python -m benchmarks.capacity
+
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python -m benchmarks.fuzz
 
 weights: $(VENV)/run.stamp
 	$(BIN)/python main.py weights vgg19

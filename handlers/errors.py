@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 async def not_stored(event: ErrorEvent, notices: Notices) -> Any:
     """The database failed: the update is not acknowledged, so that Telegram sends it again."""
-    log.error("an update could not be stored", exc_info=event.exception)
+    log.error("an update could not be stored", update_id=event.update.update_id, exc_info=event.exception)
     await notices.error(event.exception, where="database")
     return UNHANDLED
 
@@ -42,7 +42,7 @@ async def blocked(event: ErrorEvent) -> None:
 async def unexpected(
     event: ErrorEvent, notices: Notices, bot: Bot, say: Say | None = None, person: Person | None = None
 ) -> None:
-    log.error("a handler failed", exc_info=event.exception)
+    log.error("a handler failed", update_id=event.update.update_id, exc_info=event.exception)
     if say and person:
         try:
             await bot.send_message(person.chat_id, say("errors.unexpected"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import structlog
 from aiogram import Bot
 from aiogram.types import Update
+from aiogram.types.update import UpdateTypeLookupError
 from aiohttp import web
 from pydantic import ValidationError
 
@@ -15,6 +17,8 @@ from pydantic import ValidationError
 MAX_UPDATE_BYTES = 1024 * 1024
 READ_TIMEOUT_S = 10.0
 LARGEST_UPDATE_ID = 2**63 - 1
+#: How an emoji's two halves are written, and one half alone, which could not be stored or sent back.
+HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 
 log = structlog.get_logger(__name__)
 
@@ -40,15 +44,19 @@ async def read_update(request: web.Request, bot: Bot) -> Update | None:
         raise web.HTTPRequestTimeout from None
     try:
         given = json.loads(body)
+        if HALF_CHARACTER.search(body):
+            given = json.loads(json.dumps(given, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError):
         raise web.HTTPBadRequest(text="the body is no JSON") from None
     update_id = given.get("update_id") if isinstance(given, dict) else None
     if type(update_id) is not int or not 0 <= update_id <= LARGEST_UPDATE_ID:
         raise web.HTTPBadRequest(text="the body is no update")
     try:
-        return Update.model_validate(given, context={"bot": bot})
-    except (ValidationError, RecursionError) as error:
+        update = Update.model_validate(given, context={"bot": bot})
+        log.debug("an update comes", update_id=update_id, of=update.event_type)
+    except (ValidationError, UpdateTypeLookupError, RecursionError) as error:
         # Not its text, which has the user's words.
         where = [problem["loc"] for problem in error.errors()[:3]] if isinstance(error, ValidationError) else []
         log.error("an update cannot be read", update_id=update_id, where=where)
         return None
+    return update

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 from aiogram.filters.callback_data import CallbackData
+from pydantic import Field
+
+#: What a database can hold; an altered client may send any number.
+JobId = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class MenuItem(StrEnum):
@@ -118,11 +123,11 @@ class StrengthButton(CallbackData, prefix="strength"):
     """An instant result once more, with that strength in percent."""
 
     percent: int
-    job_id: int
+    job_id: JobId
 
 
 class JobButton(CallbackData, prefix="job"):
     """A button under a job's status or result."""
 
     step: JobStep
-    job_id: int
+    job_id: JobId

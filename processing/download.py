@@ -23,6 +23,8 @@ CHUNK_BYTES = 256 * 1024
 FETCH_TIMEOUT_S = 120
 #: Pictures decoded at a time, each in a process of its own, to see whether they are whole.
 INSPECTIONS_AT_A_TIME = 2
+#: Files held at a time that are to be looked at; the others wait at Telegram's.
+FETCHES_AT_A_TIME = 8
 
 
 class TelegramPictures:
@@ -38,6 +40,7 @@ class TelegramPictures:
         self.limit_mb = limit_mb
         self.max_megapixels = max_megapixels
         self._inspections = asyncio.Semaphore(INSPECTIONS_AT_A_TIME)
+        self._fetches = asyncio.Semaphore(FETCHES_AT_A_TIME)
 
     async def fetch(self, picture: Picture) -> bytes:
         """Return the file's bytes.
@@ -68,9 +71,10 @@ class TelegramPictures:
 
     async def inspect(self, picture: Picture) -> None:
         """Fetch a file that was just sent and decode it once; raise PictureError or DownloadError."""
-        data = await self.fetch(picture)
-        async with self._inspections:
-            await inspect_file(data, self.max_megapixels)
+        async with self._fetches:
+            data = await self.fetch(picture)
+            async with self._inspections:
+                await inspect_file(data, self.max_megapixels)
 
     def check_photo(self, picture: Picture, width_px: int, height_px: int) -> None:
         """Check a photo by what Telegram says of it: it was made by Telegram itself. Raises PictureError."""

@@ -10,7 +10,7 @@ from handlers.user import commands, drafts, forget, jobs, menu, options, others,
 def create_user_router() -> Router:
     """Return the routers of the private chat, new ones at each call."""
     router = Router(name="user")
-    router.message.filter(F.chat.type == "private")
+    router.message.filter(F.chat.type == "private", F.from_user)
     for module in (commands, forget, menu, drafts, options, jobs, results, pictures, others):
         router.include_router(module.create_router())
     return router

@@ -103,6 +103,14 @@ async def test_nobody_sees_stops_or_repeats_what_is_anothers(stage: Stage) -> No
     await owner.send_text("/cancel")
 
 
+@pytest.mark.parametrize("job_id", ["9223372036854775808", "-1", "0x1", "1.5", "", "1:1"])
+async def test_a_number_that_no_job_can_have_is_no_button(stage: Stage, job_id: str) -> None:
+    user = await stage.person()
+    for data in (f"job:cancel:{job_id}", f"strength:25:{job_id}"):
+        answer = await user.wait_for_answer(await user.press_raw(1, data))
+        assert answer["text"].startswith("This button is from an old message")
+
+
 async def test_nobody_changes_what_another_has_begun(stage: Stage) -> None:
     owner = await stage.person()
     first = await owner.send_photo(picture())

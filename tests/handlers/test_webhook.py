@@ -14,7 +14,7 @@ import pytest
 
 from handlers import webhook
 from handlers.webhook import MAX_UPDATE_BYTES
-from tests.chat import Stage, after, has_button
+from tests.chat import Stage, after, has_button, says
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -119,9 +119,18 @@ async def test_other_methods_and_places_are_not_there(stage: Stage) -> None:
             assert response.status == 404
 
 
+async def test_half_a_character_is_replaced_and_a_whole_one_stays(stage: Stage) -> None:
+    user = await stage.person()
+    last = user.messages[-1]
+    sender = {"id": user.id, "is_bot": False, "first_name": "\ud800\U0001f600"}
+    assert await post(stage, json.dumps(update(500_006, user.id, **{"from": sender})).encode()) == 200
+    await user.wait_for(after(last, says("Hello, ?\U0001f600!")))
+
+
 async def test_an_update_of_an_unknown_form_does_not_come_again(stage: Stage) -> None:
     body = {"update_id": 500_003, "message": {"message_id": "none", "text": "secret words"}}
     assert await post(stage, json.dumps(body).encode()) == 200
+    assert await post(stage, b'{"update_id": 500005, "news": {}}') == 200
     deep: dict[str, Any] = update(500_004, 1)["message"]
     for _ in range(300):
         deep = update(0, 1)["message"] | {"reply_to_message": deep}

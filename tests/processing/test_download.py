@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -12,10 +13,11 @@ from aiogram import Bot
 
 from ml_models.errors import DownloadError, FileTooLargeError
 from processing import download
-from processing.download import CHUNK_BYTES, MB, TelegramPictures
+from processing.download import CHUNK_BYTES, FETCHES_AT_A_TIME, INSPECTIONS_AT_A_TIME, MB, TelegramPictures
 from processing.job import Picture
 from sandbox.server import Sandbox
 from tests.chat import picture
+from tests.processing.conftest import until
 
 CHUNKS = 48
 
@@ -87,3 +89,37 @@ async def test_a_file_that_turns_out_too_large_is_not_read_to_its_end() -> None:
         await TelegramPictures(cast(Bot, server), limit_mb=1, max_megapixels=1).fetch(Picture("a"))
     assert server.session.given == MB // CHUNK_BYTES + 1
     assert server.session.closed
+
+
+async def test_however_many_files_come_at_once_only_so_many_are_held(
+    sandbox: Sandbox, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = most = fetched = 0
+    gates = asyncio.Event()
+
+    async def inspected(data: bytes, max_megapixels: float) -> None:
+        nonlocal held, most
+        held += 1
+        most = max(most, held)
+        await gates.wait()
+        held -= 1
+
+    real = TelegramPictures.fetch
+
+    async def counted(self: TelegramPictures, asked: Picture) -> bytes:
+        nonlocal fetched
+        fetched += 1
+        return await real(self, asked)
+
+    monkeypatch.setattr(download, "inspect_file", inspected)
+    monkeypatch.setattr(TelegramPictures, "fetch", counted)
+    pictures = TelegramPictures(bot, limit_mb=20, max_megapixels=1)
+    asked = await sent(sandbox, picture())
+    inspections = [asyncio.create_task(pictures.inspect(asked)) for _ in range(30)]
+    await until(lambda: fetched == FETCHES_AT_A_TIME and held == INSPECTIONS_AT_A_TIME)
+    await asyncio.sleep(0.1)
+    assert (fetched, held) == (FETCHES_AT_A_TIME, INSPECTIONS_AT_A_TIME)
+    gates.set()
+    await asyncio.gather(*inspections)
+    assert fetched == 30
+    assert most == INSPECTIONS_AT_A_TIME
