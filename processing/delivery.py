@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from functools import partial
+from pathlib import Path
 
 import structlog
 from aiogram import Bot
@@ -20,7 +22,7 @@ from aiogram.exceptions import (
     TelegramServerError,
     TelegramUnauthorizedError,
 )
-from aiogram.types import FSInputFile
+from aiogram.types import BufferedInputFile
 
 from keyboards.job import failure_buttons, result_buttons
 from locales.catalogue import Catalogue, Say
@@ -81,6 +83,10 @@ class TelegramDelivery:
         await self.status_messages.stop_showing(job.id)
         return await self._end(job, self._send_failure(job, job.failure or Failure("failed", {})))
 
+    async def late(self, job: Job) -> None:
+        """Say in the status message that the outcome comes later."""
+        await self.status_messages.show_late(job)
+
     async def clear(self, job: Job) -> None:
         """Remove the status message."""
         await self.status_messages.remove(job)
@@ -109,7 +115,7 @@ class TelegramDelivery:
         say = self._say(job)
         caption = wording.done(say, job)
         buttons = result_buttons(say, job.id, offers(job.order))
-        photo, picture = FSInputFile(self.folders.photo(job.id)), FSInputFile(self.folders.picture(job.id))
+        photo = await _file(self.folders.photo(job.id))
         try:
             await self.bot.send_photo(job.chat_id, photo, caption=caption, reply_markup=buttons)
         except (TelegramBadRequest, TelegramEntityTooLarge) as error:
@@ -117,6 +123,7 @@ class TelegramDelivery:
                 raise
             # Telegram takes no photo of such a shape or size; as a file it takes more.
             log.warning("a picture was refused as a photo", job_id=job.id, reason=redact(str(error)))
+            picture = await _file(self.folders.picture(job.id))
             await self.bot.send_document(job.chat_id, picture, caption=caption, reply_markup=buttons)
 
     async def _send_failure(self, job: Job, failure: Failure) -> None:
@@ -126,6 +133,11 @@ class TelegramDelivery:
 
     def _say(self, job: Job) -> Say:
         return partial(self.catalogue.say, job.language)
+
+
+async def _file(path: Path) -> BufferedInputFile:
+    # Not by its path: aiogram leaves the file open where the connection breaks in the middle of the upload.
+    return BufferedInputFile(await asyncio.to_thread(path.read_bytes), path.name)
 
 
 def _is_gone(error: AiogramError) -> bool:
