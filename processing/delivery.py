@@ -81,6 +81,10 @@ class TelegramDelivery:
         await self.status_messages.stop_showing(job.id)
         return await self._end(job, self._send_failure(job, job.failure or Failure("failed", {})))
 
+    async def late(self, job: Job) -> None:
+        """Say in the status message that the outcome comes later."""
+        await self.status_messages.show_late(job)
+
     async def clear(self, job: Job) -> None:
         """Remove the status message."""
         await self.status_messages.remove(job)

@@ -80,6 +80,10 @@ class Delivery(Protocol):
         """Tell the user why the job failed; returns and raises as deliver does."""
         ...
 
+    async def late(self, job: Job) -> None:
+        """Say, where that can be said, that the outcome comes later."""
+        ...
+
     async def clear(self, job: Job) -> None:
         """Take away what showed the progress, after the outcome was sent and marked; never raises."""
         ...
@@ -196,18 +200,19 @@ class Runner:
     async def finish(self, job: Job) -> None:
         """Tell the user of a painted or failed job, for as long as it takes; other jobs need nothing.
 
-        The admin hears of a failure after the user, or after the first try to tell him, and of an outcome that cannot
-        be sent once it is LATE_S late.
+        The admin hears of a failure after the user, or after the first try to tell him. Of an outcome that is late the
+        user hears at once, where he can, and the admin after LATE_S.
         """
-        pause_s, began, late = FIRST_PAUSE_S, time.monotonic(), False
+        pause_s, began, reported = FIRST_PAUSE_S, time.monotonic(), False
         with bound_contextvars(job_id=job.id, user_id=job.user_id):
             while not_yet := await self._tell(job):
-                await self._report(job)
-                if not late and time.monotonic() - began >= LATE_S:
-                    late = True
+                if pause_s == FIRST_PAUSE_S:
+                    await self._say_late(job)
+                if not reported and time.monotonic() - began >= LATE_S:
+                    reported = True
                     text = f"an outcome was not taken for {LATE_S:g} s and is tried on: {not_yet}"
-                    self._unreported[job.id] = NotYetError(text)
-                    await self._report(job)
+                    self._unreported.setdefault(job.id, NotYetError(text))
+                await self._report(job)
                 wait_s = max(pause_s, not_yet.wait_s)
                 log.warning("a user is told later", pause_s=wait_s, reason=str(not_yet))
                 try:
@@ -353,6 +358,12 @@ class Runner:
         await self._persist(lambda: self._store.mark_told(job.id))
         self._metrics.end(job, "failed")
         await self._delivery.clear(job)
+
+    async def _say_late(self, job: Job) -> None:
+        try:
+            await self._delivery.late(job)
+        except Exception:
+            log.exception("that an outcome is late could not be said")
 
     async def _report(self, job: Job) -> None:
         if error := self._unreported.pop(job.id, None):

@@ -80,9 +80,11 @@ class StatusMessages:
 
     async def show_cancelled(self, job: Job) -> None:
         """Say that the job was stopped, and take the buttons away."""
-        await self.stop_showing(job.id)
-        now = await self.store.get(job.id)
-        await self._edit(now, self._say(job)("cancel.done"), None, None)
+        await self._show_last(job, self._say(job)("cancel.done"))
+
+    async def show_late(self, job: Job) -> None:
+        """Say that the job is done and that its outcome comes later, and take the buttons away."""
+        await self._show_last(job, self._say(job)("job.late"))
 
     async def stop_showing(self, job_id: int) -> None:
         """Begin no further edit of this job's message and let the one under way end, so that none comes later."""
@@ -188,6 +190,10 @@ class StatusMessages:
         except AiogramError as error:
             log.info("a status message could not be edited", job_id=job.id, reason=redact(str(error)))
         return True
+
+    async def _show_last(self, job: Job, text: str) -> None:
+        await self.stop_showing(job.id)
+        await self._edit(await self.store.get(job.id), text, None, None)
 
     def _say(self, job: Job) -> Say:
         return partial(self.catalogue.say, job.language)

@@ -100,6 +100,7 @@ class Chat:
     raising: bool = False
     store: Store | None = None
     cleared: list[Status] = field(default_factory=list)
+    said_late: int = 0
 
     def show(self, job: Job, progress: Progress) -> None:
         self.shown.append((job.id, progress.fraction))
@@ -109,6 +110,11 @@ class Chat:
 
     async def tell_failure(self, job: Job) -> bool:
         return self._reached("tell_failure", self.told, job)
+
+    async def late(self, job: Job) -> None:
+        self.said_late += 1
+        if self.raising:
+            raise OSError("no network")
 
     async def clear(self, job: Job) -> None:
         assert self.store
@@ -456,6 +462,7 @@ async def test_delivery_is_tried_until_it_succeeds(house: House, new_job: NewJob
     job = await house.carry(await house.take(new_job))
     assert job.status is Status.DELIVERED
     assert len(house.chat.delivered) == 1
+    assert house.chat.said_late == 1
 
 
 async def test_a_failure_is_told_until_it_is_heard(house: House, new_job: NewJobs) -> None:

@@ -158,6 +158,16 @@ async def test_nothing_is_shown_after_stopped(chat: Chat) -> None:
     assert chat.messages._showing == {}
 
 
+async def test_an_outcome_that_is_late_is_said_in_the_message(chat: Chat) -> None:
+    await chat.run()
+    chat.messages.show(chat.job, progress(0.9, picture()))
+    await until(lambda: chat.shows(90))
+    await chat.store.mark_painted(chat.job.id, Outcome(90, 60, 1.0, "toy"))
+    await chat.messages.show_late(chat.job)
+    assert chat.text == Catalogue().say("ru", "job.late")
+    assert buttons(chat.user.messages[-1]) == []
+
+
 async def test_a_picture_that_was_shown_and_not_remembered_is_found_out(chat: Chat) -> None:
     await chat.run()
     chat.messages.show(chat.job, progress(0.2, picture()))
