@@ -44,7 +44,7 @@ from processing.retention import Retention
 from processing.runner import Runner
 from processing.shared.locks import SharedLocks
 from processing.shared.results import StoredResults
-from processing.shared.store import SharedStore
+from processing.shared.store import SharedStore, create_store
 from processing.status_message import StatusMessages
 from processing.store import Store
 from reporting.logs import redact
@@ -206,7 +206,7 @@ async def _parts(stack: AsyncExitStack, settings: Settings) -> Parts:
         raise SettingsError(
             f"DATA_DIR={str(settings.data_dir)!r} cannot be used ({error.strerror}): give a folder of the bot's own"
         ) from error
-    store = SharedStore(settings.database) if settings.is_shared else Store(settings.database)
+    store = create_store(settings.database)
     await store.open()
     stack.push_async_callback(store.close)
     bot = create_bot(settings, metrics)
