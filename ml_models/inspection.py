@@ -54,4 +54,4 @@ def main(max_megapixels: float) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main(json.loads(sys.argv[1]))

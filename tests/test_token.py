@@ -6,14 +6,12 @@ import asyncio
 import io
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-import structlog
 from aiogram.exceptions import TelegramUnauthorizedError
 
 from reporting.logs import set_up_logging
@@ -21,21 +19,17 @@ from sandbox.server import Sandbox, SandboxUser
 from service import Service
 from tests.bots import ADMIN_ID, bot_in
 from tests.chat import Behave, after, has_button, is_result, picture, says, words
+from tests.logs import logging_restored
 from tests.toy_algorithm import Behaviour
 
 
 @pytest.fixture
 def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     """All that is logged, in the form that the test asks for."""
-    root = logging.getLogger()
-    handlers, level, hook = root.handlers[:], root.level, sys.excepthook
     stream = io.StringIO()
-    set_up_logging("DEBUG", request.param, stream)
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    sys.excepthook = hook
-    structlog.reset_defaults()
+    with logging_restored():
+        set_up_logging("DEBUG", request.param, stream)
+        yield stream
 
 
 async def bad_days(sandbox: Sandbox, service: Service, user: SandboxUser, patch: pytest.MonkeyPatch) -> None:

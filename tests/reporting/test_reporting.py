@@ -19,19 +19,15 @@ from aiogram.methods import SendMessage
 from reporting import notices as notices_module
 from reporting.logs import redact, set_up_logging
 from reporting.notices import COUNTED_ERRORS, QUIET_S, REMEMBERED_ERRORS, Notices
+from tests.logs import logging_restored
 
 TOKEN = "123456789:" + "AbC-_9" * 6
 
 
 @pytest.fixture
 def _restored_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, hook = root.handlers[:], root.level, sys.excepthook
-    yield
-    sys.excepthook = hook
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with logging_restored():
+        yield
 
 
 def leak() -> None:
