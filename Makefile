@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench weights clean
+.PHONY: run test lint bench chaos weights clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python main.py
@@ -26,6 +26,9 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.controls
 	$(BIN)/python -m benchmarks.same_bytes
 	$(BIN)/python -m benchmarks.adain
+
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.chaos --faults 200
 
 weights: $(VENV)/run.stamp
 	$(BIN)/python main.py weights vgg19

@@ -1,0 +1,38 @@
+"""`python -m tests.chaos.bot COMMAND`: the program with the toy painters alone, and with less patience.
+
+Telegram's slowness is waited for, and progress is shown, in tenths of a second, so that a fault is over in seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from unittest.mock import patch
+
+from aiogram.client.session.aiohttp import AiohttpSession
+
+from ml_models.registry import ALGORITHMS
+from processing.status_message import StatusMessages
+from tests.chaos.toy import PAINTER, SKETCH
+
+ANSWER_TIMEOUT_S = 3.0
+DOWNLOAD_TIMEOUT_S = 6.0
+SECONDS_BETWEEN_EDITS = 0.3
+SECONDS_TO_READ = 0.1
+
+
+def main() -> None:
+    from main import app
+
+    hasty = partial(StatusMessages, seconds_between_edits=SECONDS_BETWEEN_EDITS, seconds_to_read=SECONDS_TO_READ)
+    with (
+        patch.dict(ALGORITHMS, {each.key: each for each in (PAINTER, SKETCH)}, clear=True),
+        patch("bot_init.AiohttpSession", partial(AiohttpSession, timeout=ANSWER_TIMEOUT_S)),
+        patch("processing.download.FETCH_TIMEOUT_S", DOWNLOAD_TIMEOUT_S),
+        patch("service.StatusMessages", hasty),
+    ):
+        app(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

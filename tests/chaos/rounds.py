@@ -1,0 +1,114 @@
+"""One fault after the other: people at work, something breaks, all comes to rest, what was promised is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+
+from processing.job import Status
+from tests.chaos.faults import Kind
+from tests.chaos.people import Person
+from tests.chaos.promises import Excuses, account, files
+from tests.chaos.scene import Scene
+
+PEOPLE = 6
+#: At most from the first order to the fault, and from the fault to the last thing that anybody begins.
+BEFORE_S = 2.0
+AFTER_S = 0.8
+#: For all to come to rest: tries to tell a user are up to a minute apart by then.
+REST_TIMEOUT_S = 120.0
+LOOK_S = 0.15
+#: What comes a little later than the rest, such as the end of a message with a progress.
+QUIET_S = 0.4
+LOG_LINES = 40
+
+
+class BrokenError(Exception):
+    """Something that was promised does not hold; the text is the story of it."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened so far."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[Status] = field(default_factory=Counter)
+    repeats: int = 0
+    stale: int = 0
+    seconds: float = 0.0
+
+
+def dealt(kinds: Sequence[Kind], seed: int) -> Iterator[tuple[int, Kind]]:
+    """Yield numbered faults without end: every kind once, in an order drawn from the seed, then every kind again."""
+    chance = Random(seed)
+    numbers = count(1)
+    while True:
+        for kind in chance.sample(kinds, len(kinds)):
+            yield next(numbers), kind
+
+
+async def play(scene: Scene, kind: Kind, number: int, seed: int, tally: Tally, *, people: int = PEOPLE) -> None:
+    """Play one round and add it to the tally; raise BrokenError."""
+    began = time.monotonic()
+    log_before = len(scene.log_text())
+    scene.chance = Random(f"{seed} {number}")
+    scene.excuses = Excuses()
+    scene.people = [Person(scene.sandbox.user(), index, Random(f"{seed} {number} {index}")) for index in range(people)]
+    over = asyncio.Event()
+    try:
+        async with asyncio.TaskGroup() as group:
+            for person in scene.people:
+                group.create_task(person.live(over))
+            await asyncio.sleep(scene.chance.uniform(0, BEFORE_S))
+            await kind.strike(scene)
+            await asyncio.sleep(scene.chance.uniform(0, AFTER_S))
+            over.set()
+        broken = await at_rest(scene)
+        jobs = scene.engine.jobs_of(person.user.id for person in scene.people)
+        found = account(scene.people, jobs, scene.excuses)
+        broken += found.broken
+        broken += files(scene.data_dir, scene.engine.files, scene.engine.states())
+        broken += scene.engine.locks()
+        if not jobs:
+            broken.append("nobody had a job")
+        if scene.sandbox.token in scene.log_text():
+            broken.append("the token stands in the log")
+    except Exception as error:
+        broken = traceback.format_exception(error)
+    if broken:
+        about = f"fault {number}, {kind.name}, seed {seed}:"
+        raise BrokenError("\n".join([about, *broken, *log_tail(scene, log_before)]))
+    tally.faults[kind.name] += 1
+    tally.outcomes += found.outcomes
+    tally.repeats += found.repeats
+    tally.stale += found.stale
+    tally.seconds += time.monotonic() - began
+
+
+def log_tail(scene: Scene, start: int) -> list[str]:
+    """Return the last lines that the bot has logged since the start, a place in the text."""
+    return scene.log_text()[start:].splitlines()[-LOG_LINES:]
+
+
+async def at_rest(scene: Scene) -> list[str]:
+    """Wait until nothing is under way, and return what still is when the patience ends."""
+    until = time.monotonic() + REST_TIMEOUT_S
+    quiet_since: float | None = None
+    while True:
+        under_way = scene.under_way()
+        now = time.monotonic()
+        if under_way:
+            quiet_since = None
+            if now > until:
+                return under_way
+        elif quiet_since is None:
+            quiet_since = now
+        elif now - quiet_since > QUIET_S:
+            return []
+        await asyncio.sleep(LOOK_S)
