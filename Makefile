@@ -19,6 +19,7 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.ack
+	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.gatys
 	$(BIN)/python -m benchmarks.memory --quick
 	$(BIN)/python -m benchmarks.seams
