@@ -10,6 +10,7 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	sh scripts/ensure_chromium.sh
+	sh scripts/ensure_postgresql.sh
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/dev.stamp

@@ -26,9 +26,10 @@ from handlers.storage import DialogueLocks, StoredDialogues
 from handlers.user import create_user_router
 from locales.catalogue import DEFAULT_LANGUAGE, Catalogue
 from processing.download import TelegramPictures
-from processing.folders import JobFolders
+from processing.folders import Results
 from processing.pool import Pool
 from processing.queue.base import JobQueue
+from processing.shared.locks import SharedLocks
 from processing.status_message import StatusMessages
 from processing.store import Store
 from reporting.logs import redact
@@ -60,25 +61,30 @@ def create_dispatcher(
     catalogue: Catalogue,
     pictures: TelegramPictures,
     status_messages: StatusMessages,
-    folders: JobFolders,
+    results: Results,
     notices: Notices,
+    locks: SharedLocks | None = None,
 ) -> Dispatcher:
-    """Return the dispatcher; what the handlers need comes to them by name."""
+    """Return the dispatcher; what the handlers need comes to them by name.
+
+    Args:
+        locks: those that hold among all processes, where other bots take updates too.
+    """
     storage = StoredDialogues(store)
-    locks = DialogueLocks(storage)
+    dialogue_locks = DialogueLocks(storage, locks)
     desk = Desk(bot, queue, catalogue)
     dispatcher = Dispatcher(
         storage=storage,
-        events_isolation=locks,
+        events_isolation=dialogue_locks,
         settings=settings,
         queue=queue,
         pool=pool,
         pictures=pictures,
         status_messages=status_messages,
-        folders=folders,
+        results=results,
         notices=notices,
         desk=desk,
-        inbox=Inbox(desk, pictures, storage, locks, notices),
+        inbox=Inbox(desk, pictures, storage, dialogue_locks, notices),
         started_at=time.monotonic(),
     )
     for middleware in (LogContext(), OnlyOnce(store), Persons(catalogue)):

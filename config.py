@@ -69,9 +69,17 @@ def _url(*schemes: str) -> Callable[[str, str], str]:
 
 
 def _database(name: str, text: str) -> str:
-    if not text.startswith("sqlite:///"):
-        raise _fail(name, text.split("@")[-1], "sqlite:///PATH, or leave it unset for DATA_DIR/bot.sqlite3")
-    return text
+    scheme, _, rest = text.partition("://")
+    if scheme == "sqlite" and rest.startswith("/"):
+        return text
+    if scheme in ("postgresql", "postgres") and urlsplit(text).path.strip("/"):
+        return f"postgresql://{rest}"
+    user, at, place = rest.rpartition("@")
+    raise _fail(
+        name,
+        f"{scheme}://{'***' if user else ''}{at}{place}" if rest else text,
+        "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME, or leave it unset for DATA_DIR/bot.sqlite3",
+    )
 
 
 def _path_part(name: str, text: str) -> str:
@@ -132,14 +140,23 @@ class Settings:
         None,
         "megabytes of the largest file that is taken; unset: 20 from Telegram's server, 200 from another",
     )
-    database_url: str | None = _setting(_database, None, "sqlite:///PATH; unset: bot.sqlite3 in DATA_DIR")
+    database_url: str | None = field(
+        default=None,
+        repr=False,
+        metadata={
+            "read": _database,
+            "about": "sqlite:///PATH, or postgresql://USER:PASSWORD@HOST/NAME for many machines; "
+            "unset: bot.sqlite3 in DATA_DIR",
+        },
+    )
     data_dir: Path = field(
         default=Path("data"), metadata={"read": _folder, "about": "folder of the database and of pictures"}
     )
     pool_size: int = _setting(
-        _integer(1, 64),
+        _integer(0, 64),
         max(1, (os.cpu_count() or 1) // 2),
-        "paintings at a time, a worker process each, and one more for drafts; the default is half the processors",
+        "paintings at a time, a worker process each, and one more for drafts; the default is half the processors, and "
+        "0, beside workers on other machines, none",
     )
     queue_limit: int = _setting(_integer(1, 100_000), 100, "jobs that wait or run, of all users")
     user_queue_limit: int = _setting(_integer(1, 1000), 3, "jobs that wait or run, of one user")
@@ -164,7 +181,13 @@ class Settings:
     @property
     def database(self) -> str:
         """The SQLAlchemy address of the database."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'bot.sqlite3'}"
+        given = self.database_url or f"sqlite:///{self.data_dir / 'bot.sqlite3'}"
+        return given.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def is_shared(self) -> bool:
+        """The database is one that many machines can reach."""
+        return (self.database_url or "").startswith("postgresql://")
 
     @property
     def file_limit_mb(self) -> int:
@@ -189,4 +212,7 @@ def load_settings(environment: Mapping[str, str] | None = None, env_file: Path |
         text = (values.get(name) or "").strip()
         if text:
             given[setting.name] = setting.metadata["read"](name, text)
-    return Settings(**given)
+    settings = Settings(**given)
+    if not settings.pool_size and not settings.is_shared:
+        raise _fail("POOL_SIZE", "0", "1 to 64; 0 needs DATABASE_URL=postgresql://... and workers on other machines")
+    return settings

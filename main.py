@@ -67,6 +67,21 @@ def serve() -> None:
 
 
 @app.command()
+def worker() -> None:
+    """Paint for bots on other machines: as many workers as it takes, each with the bot's DATABASE_URL and BOT_TOKEN."""
+    from service import work
+
+    settings = _settings()
+    if not settings.bot_token:
+        _fail("BOT_TOKEN is not set: give that of the bot whose jobs are to be painted")
+    if not settings.is_shared:
+        _fail("DATABASE_URL is not set to postgresql://...: a worker needs the database of the bot")
+    if not settings.pool_size:
+        _fail("POOL_SIZE='0' is not allowed: give a worker 1 to 64")
+    _run_until_stopped(lambda stop: work(settings, stop))
+
+
+@app.command()
 def sandbox(
     port: Annotated[int, typer.Option(help="of the chat page; 0: any free one")] = SANDBOX_PORT,
     browser: Annotated[bool, typer.Option(help="open the page")] = True,
@@ -188,6 +203,7 @@ async def run_sandbox(settings: Settings, port: int, stop: asyncio.Event, *, ope
                 port=bot_port,
                 download_limit_mb=TELEGRAM_DOWNLOAD_LIMIT_MB,
                 database_url=None,
+                pool_size=max(1, settings.pool_size),
                 # Its chats end with it, so nothing else of it is kept.
                 data_dir=Path(folder),
                 admin_id=None,

@@ -31,12 +31,16 @@ from handlers.polling import Polling
 from locales.catalogue import Catalogue
 from processing.delivery import TelegramDelivery
 from processing.download import TelegramPictures
-from processing.folders import JobFolders
+from processing.folders import JobFolders, Results
 from processing.lanes import SHORT_SLOTS
 from processing.places import PlacesInLine
 from processing.pool import Pool
 from processing.queue.local import LocalQueue
+from processing.queue.shared import SharedQueue
 from processing.runner import Runner
+from processing.shared.locks import SharedLocks
+from processing.shared.results import StoredResults
+from processing.shared.store import SharedStore
 from processing.status_message import StatusMessages
 from processing.store import Store
 from reporting.logs import redact
@@ -78,6 +82,21 @@ class WebhookHandler(SimpleRequestHandler):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a bot and a worker have in common."""
+
+    store: Store
+    bot: Bot
+    notices: Notices
+    catalogue: Catalogue
+    results: Results
+    pictures: TelegramPictures
+    status_messages: StatusMessages
+    pool: Pool
+    queue: LocalQueue
+
+
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Service]:
     """Open everything, take updates while the block runs, and close in good order.
@@ -85,69 +104,45 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     By webhook where the settings name an address, by long polling otherwise. On the way out no new update is taken,
     those under way are finished, jobs that run go back into the queue, and no process is left.
     """
-    await _check_device(settings.device)
     async with AsyncExitStack() as stack:
-        store = Store(settings.database)
-        await store.open()
-        stack.push_async_callback(store.close)
-        bot = create_bot(settings)
-        stack.push_async_callback(bot.session.close)
-        await _check_token(bot, settings)
-        notices = Notices(bot, settings.admin_id)
-        catalogue = Catalogue()
-        folders = JobFolders(settings.data_dir)
-        pictures = TelegramPictures(bot, limit_mb=settings.file_limit_mb, max_megapixels=settings.max_image_megapixels)
-        status_messages = StatusMessages(bot, store, catalogue)
-        stack.push_async_callback(status_messages.close)
-        pool = Pool(settings.pool_size, memory_mb=settings.worker_memory_mb, spare=SHORT_SLOTS)
-        await pool.start()
-        stack.push_async_callback(pool.close)
-        runner = Runner(
+        parts = await _parts(stack, settings)
+        store, bot, notices, pool, queue = parts.store, parts.bot, parts.notices, parts.pool, parts.queue
+        places = PlacesInLine(
             store,
-            pool,
-            pictures,
-            TelegramDelivery(bot, status_messages, catalogue, folders, notices),
-            folders,
-            timeout_s=settings.job_timeout_s,
-            max_megapixels=settings.max_image_megapixels,
-            memory_mb=settings.worker_memory_mb,
-            device=settings.device,
+            parts.status_messages,
+            queue.estimator,
+            is_ours=lambda: not isinstance(queue, SharedQueue) or queue.leads,
         )
-        queue = LocalQueue(
-            store,
-            runner,
-            slots=settings.pool_size,
-            queue_limit=settings.queue_limit,
-            user_queue_limit=settings.user_queue_limit,
-        )
-        # On the way out after the queue has given its jobs back.
-        stack.push_async_callback(notices.stopped)
-        await queue.start()
-        stack.push_async_callback(queue.close)
-        places = PlacesInLine(store, status_messages, slots=settings.pool_size)
         places.start()
         stack.push_async_callback(places.close)
+        locks = None
+        if isinstance(store, SharedStore):
+            locks = SharedLocks(store.conninfo)
+            stack.push_async_callback(locks.close)
         dispatcher = create_dispatcher(
             settings,
             bot,
             store=store,
             queue=queue,
             pool=pool,
-            catalogue=catalogue,
-            pictures=pictures,
-            status_messages=status_messages,
-            folders=folders,
+            catalogue=parts.catalogue,
+            pictures=parts.pictures,
+            status_messages=parts.status_messages,
+            results=parts.results,
             notices=notices,
+            locks=locks,
         )
         inbox = cast(Inbox, dispatcher["inbox"])
         await inbox.resume(store)
+        if settings.is_shared:
+            inbox.look_after(store)
         stack.push_async_callback(inbox.close)
         if settings.webhook_url:
             url = await _listen(stack, settings, bot, dispatcher)
         else:
             url = None
             await _poll(stack, bot, dispatcher)
-        introduction = asyncio.create_task(introduce(bot, catalogue), name="introduction")
+        introduction = asyncio.create_task(introduce(bot, parts.catalogue), name="introduction")
         stack.push_async_callback(_ended, introduction)
         log.info("the bot takes updates", by="webhook" if url else "long polling", slots=pool.slots, url=url)
         await notices.started(f"{'webhook' if url else 'long polling'}, {pool.slots} worker processes")
@@ -159,6 +154,58 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run the bot until stop is set."""
     async with running(settings):
         await stop.wait()
+
+
+async def work(settings: Settings, stop: asyncio.Event) -> None:
+    """Paint and deliver the jobs of bots that have the same database, until stop is set."""
+    async with AsyncExitStack() as stack:
+        parts = await _parts(stack, settings)
+        log.info("the worker takes jobs", slots=parts.pool.slots)
+        await parts.notices.started(f"worker, {parts.pool.slots} worker processes")
+        await stop.wait()
+        log.info("the worker stops")
+
+
+async def _parts(stack: AsyncExitStack, settings: Settings) -> Parts:
+    """Open what bots and workers have in common, the queue last; the stack closes it in the reverse order."""
+    await _check_device(settings.device)
+    store = SharedStore(settings.database) if settings.is_shared else Store(settings.database)
+    await store.open()
+    stack.push_async_callback(store.close)
+    bot = create_bot(settings)
+    stack.push_async_callback(bot.session.close)
+    await _check_token(bot, settings)
+    notices = Notices(bot, settings.admin_id)
+    catalogue = Catalogue()
+    results = StoredResults(store) if isinstance(store, SharedStore) else JobFolders(settings.data_dir)
+    pictures = TelegramPictures(bot, limit_mb=settings.file_limit_mb, max_megapixels=settings.max_image_megapixels)
+    status_messages = StatusMessages(bot, store, catalogue)
+    stack.push_async_callback(status_messages.close)
+    pool = Pool(settings.pool_size, memory_mb=settings.worker_memory_mb, spare=SHORT_SLOTS if settings.pool_size else 0)
+    await pool.start()
+    stack.push_async_callback(pool.close)
+    runner = Runner(
+        store,
+        pool,
+        pictures,
+        TelegramDelivery(bot, status_messages, catalogue, results, notices),
+        results,
+        timeout_s=settings.job_timeout_s,
+        max_megapixels=settings.max_image_megapixels,
+        memory_mb=settings.worker_memory_mb,
+        device=settings.device,
+    )
+    limits = {"queue_limit": settings.queue_limit, "user_queue_limit": settings.user_queue_limit}
+    if isinstance(store, SharedStore):
+        quiet = status_messages.stop_showing
+        queue: LocalQueue = SharedQueue(store, runner, slots=settings.pool_size, quiet=quiet, **limits)
+    else:
+        queue = LocalQueue(store, runner, slots=settings.pool_size, **limits)
+    # On the way out after the queue has given its jobs back.
+    stack.push_async_callback(notices.stopped)
+    await queue.start()
+    stack.push_async_callback(queue.close)
+    return Parts(store, bot, notices, catalogue, results, pictures, status_messages, pool, queue)
 
 
 async def _check_device(name: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import structlog
@@ -36,6 +36,10 @@ FETCH_PAUSES_S = (1.0, 3.0, 9.0)
 #: Pauses before another try to take what is here; after the last the user is told and it is dropped.
 RETRY_PAUSES_S = (1.0, 5.0, 20.0)
 
+#: A picture that lies in an inbox for so long was left there by a bot that is gone.
+LEFT_AFTER_S = INSPECTION_TIMEOUT_S
+LOOK_EVERY_S = 10.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -46,15 +50,18 @@ class Item:
     Attributes:
         album_id: media_group_id, or None for a single picture.
         inspected: it is known to be a picture that can be read.
+        arrived_at: seconds since 1970.
     """
 
     received: Received
     album_id: str | None = None
     inspected: bool = True
+    arrived_at: float = field(default_factory=time.time)
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Self:
-        return cls(Received.from_data(data["received"]), data["album_id"], bool(data["inspected"]))
+        received = Received.from_data(data["received"])
+        return cls(received, data["album_id"], bool(data["inspected"]), data.get("arrived_at", 0.0))
 
 
 class Inbox:
@@ -73,7 +80,7 @@ class Inbox:
         self.storage = storage
         self.locks = locks
         self.notices = notices
-        self._arrived_at: dict[StorageKey, float] = {}
+        self._looking: asyncio.Task[None] | None = None
         self._tasks: dict[StorageKey, asyncio.Task[None]] = {}
 
     async def take(self, person: Person, context: FSMContext, item: Item) -> None:
@@ -89,7 +96,6 @@ class Inbox:
             return
         if all(other.received.message_id != received.message_id for other in items):
             await _store(context, person, [*items, item])
-        self._arrived_at[context.key] = time.monotonic()
         self._start(context.key)
 
     async def resume(self, store: Store) -> None:
@@ -97,9 +103,24 @@ class Inbox:
         for key, _ in await store.dialogues_with("inbox"):
             self._start(storage_key(key))
 
+    def look_after(self, store: Store) -> None:
+        """Go on, from now on, with what other bots leave behind while this one runs."""
+        self._looking = asyncio.create_task(self._look(store), name="inboxes of others")
+
+    async def _look(self, store: Store) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                for key, data in await store.dialogues_with("inbox"):
+                    newest = max((item.arrived_at for item in items_of(data)), default=0.0)
+                    if time.time() - newest > LEFT_AFTER_S:
+                        self._start(storage_key(key))
+            except Exception as error:
+                log.warning("the inboxes of others could not be looked at", error=str(error))
+
     async def close(self) -> None:
         """Stop; what is here is stored and goes on at the next start."""
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *filter(None, [self._looking])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -131,13 +152,14 @@ class Inbox:
             data = await context.get_data()
             items = items_of(data)
             pause_s = 0.0
-            if any(item.album_id for item in items):
-                pause_s = self._arrived_at.get(key, 0.0) + ALBUM_PAUSE_S - time.monotonic()
+            if albums := [item for item in items if item.album_id]:
+                # Not longer than that by another machine's clock, which may be ahead.
+                arrived_at = max(item.arrived_at for item in albums)
+                pause_s = min(ALBUM_PAUSE_S, arrived_at + ALBUM_PAUSE_S - time.time())
             unknown = next((item for item in items if not item.inspected), None)
             if not items:
                 # Under the lock, so that whoever adds next starts a new task.
                 self._tasks.pop(key, None)
-                self._arrived_at.pop(key, None)
                 return False
             person = Person(**data["inbox"]["person"])
             if unknown is None and pause_s <= 0:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from aiogram.fsm.state import State
 from aiogram.fsm.storage.base import BaseEventIsolation, BaseStorage, StateType, StorageKey
 
+from processing.shared.locks import SharedLocks
 from processing.store import Store
 
 
@@ -70,10 +71,15 @@ class StoredDialogues(BaseStorage):
 
 
 class DialogueLocks(BaseEventIsolation):
-    """One update of a dialogue at a time. aiogram's own keeps a lock for every user there ever was; these go."""
+    """One update of a dialogue at a time. aiogram's own keeps a lock for every user there ever was; these go.
 
-    def __init__(self, dialogues: StoredDialogues) -> None:
+    Args:
+        shared: locks that hold among all processes, or None where there is one process.
+    """
+
+    def __init__(self, dialogues: StoredDialogues, shared: SharedLocks | None = None) -> None:
         self._dialogues = dialogues
+        self._shared = shared
         self._locks: dict[StorageKey, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
@@ -81,7 +87,7 @@ class DialogueLocks(BaseEventIsolation):
         lock, users = self._locks.get(key, (asyncio.Lock(), 0))
         self._locks[key] = (lock, users + 1)
         try:
-            async with lock:
+            async with lock, self._among_all(key):
                 try:
                     yield
                 finally:
@@ -92,6 +98,9 @@ class DialogueLocks(BaseEventIsolation):
                 del self._locks[key]
             else:
                 self._locks[key] = (lock, users - 1)
+
+    def _among_all(self, key: StorageKey) -> AbstractAsyncContextManager[None]:
+        return self._shared.hold(dialogue_key(key)) if self._shared else nullcontext()
 
     async def close(self) -> None:
         self._locks.clear()

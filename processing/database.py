@@ -1,4 +1,4 @@
-"""The database: two connections, one that writes and one that reads, and the short transactions on them."""
+"""SQLite: two connections, one that writes and one that reads, and the short transactions on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Column, Connection, Engine, create_engine, event, insert, inspect, make_url, select, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -65,6 +65,18 @@ class _WishError(Exception):
 
     def __init__(self, wish: _Wish[Any]) -> None:
         self.wish = wish
+
+
+class Transactions(Protocol):
+    """What a store needs of its database; Database tells what each does."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def read(self, work: Callable[[Connection], T]) -> T: ...
+
+    async def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T: ...
 
 
 class Database:
@@ -154,16 +166,13 @@ class Database:
                     wish.future.set_exception(wish.error)
 
     def _open(self) -> Engine:
-        is_sqlite = self._url.get_backend_name() == "sqlite"
-        if is_sqlite:
-            self._make_private_file()
+        self._make_private_file()
         engine = create_engine(self._url, pool_size=2, max_overflow=0)
-        if is_sqlite:
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
         try:
             with engine.connect().execution_options(commits="FULL") as connection, connection.begin():
-                _migrate(connection)
+                migrate(connection)
         except BaseException:
             engine.dispose()
             raise
@@ -232,7 +241,8 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _migrate(connection: Connection) -> None:
+def migrate(connection: Connection) -> None:
+    """Make the store's tables, or bring those of an earlier version up to date; raise StoreError for a later one."""
     table = tables.schema_version
     known = len(MIGRATIONS)
     version = 0

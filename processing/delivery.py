@@ -19,13 +19,13 @@ from aiogram.exceptions import (
     TelegramServerError,
     TelegramUnauthorizedError,
 )
-from aiogram.types import FSInputFile
+from aiogram.types import BufferedInputFile
 
 from keyboards.job import failure_buttons, result_buttons
 from locales.catalogue import Catalogue, Say
 from ml_models.contract import Progress
 from processing import wording
-from processing.folders import JobFolders
+from processing.folders import Results
 from processing.job import Failure, Job
 from processing.offers import offers
 from processing.status_message import StatusMessages
@@ -51,12 +51,12 @@ class TelegramDelivery:
     """Delivers outcomes over the Bot API; the runner stores them before and marks them after."""
 
     def __init__(
-        self, bot: Bot, status_messages: StatusMessages, catalogue: Catalogue, folders: JobFolders, notices: Notices
+        self, bot: Bot, status_messages: StatusMessages, catalogue: Catalogue, results: Results, notices: Notices
     ) -> None:
         self.bot = bot
         self.status_messages = status_messages
         self.catalogue = catalogue
-        self.folders = folders
+        self.results = results
         self.notices = notices
 
     def show(self, job: Job, progress: Progress) -> None:
@@ -99,13 +99,21 @@ class TelegramDelivery:
         say = self._say(job)
         caption = wording.done(say, job)
         buttons = result_buttons(say, job.id, offers(job.order))
-        photo, picture = FSInputFile(self.folders.photo(job.id)), FSInputFile(self.folders.picture(job.id))
+        photo = await self._file(self.results.get_photo(job.id), "photo.jpg")
         try:
             await self.bot.send_photo(job.chat_id, photo, caption=caption, reply_markup=buttons)
         except TelegramBadRequest as error:
             # Telegram takes no photo of such a shape; as a file it takes anything.
             log.warning("a picture was refused as a photo", job_id=job.id, reason=redact(str(error)))
+            picture = await self._file(self.results.get_picture(job.id), "picture.png")
             await self.bot.send_document(job.chat_id, picture, caption=caption, reply_markup=buttons)
+
+    async def _file(self, stored: Awaitable[bytes | None], name: str) -> BufferedInputFile:
+        content = await stored
+        if content is None:
+            # The runner looks once more, and then says so.
+            raise FileNotFoundError(f"{name} is gone")
+        return BufferedInputFile(content, name)
 
     async def _send_failure(self, job: Job, failure: Failure) -> None:
         say = self._say(job)

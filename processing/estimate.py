@@ -129,11 +129,15 @@ def places(
 
 
 class Estimator:
-    """Gives the places in a line, from the runs that the store remembers."""
+    """Gives the places in a line, from the runs that the store remembers.
+
+    Attributes:
+        slots: how many long jobs run at a time; it may change while machines come and go.
+    """
 
     def __init__(self, runs: Runs, slots: int) -> None:
         self._runs = runs
-        self._slots = slots
+        self.slots = slots
         self._recent: dict[str, tuple[float, list[Run]]] = {}
 
     async def places(self, line: Sequence[Turn]) -> dict[int, Place]:
@@ -142,7 +146,7 @@ class Estimator:
         def seconds_of(turn: Turn) -> float | None:
             return run_seconds(turn.algorithm, turn.size_px, recent[turn.algorithm])
 
-        return places(line, seconds_of, self._slots, datetime.now(UTC))
+        return places(line, seconds_of, self.slots, datetime.now(UTC))
 
     async def _recent_runs(self, algorithm: str) -> list[Run]:
         read_at, runs = self._recent.get(algorithm, (-RECENT_FOR_S, []))

@@ -1,10 +1,33 @@
-"""Where pictures lie on disk: one folder a job, readable by the owner of the process alone."""
+"""Where results lie: on disk one folder a job, readable by the owner of the process alone."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+
+class Results(Protocol):
+    """The pictures of painted jobs, wherever they are kept."""
+
+    async def put(self, job_id: int, picture: bytes, photo: bytes) -> None:
+        """Store the PNG and the photo, whole or not at all."""
+        ...
+
+    async def has(self, job_id: int) -> bool: ...
+
+    async def get_picture(self, job_id: int) -> bytes | None:
+        """Return the result without loss, a PNG: what "as a file" sends; None: it is there no more."""
+        ...
+
+    async def get_photo(self, job_id: int) -> bytes | None:
+        """Return the result as a JPEG, small enough for a photo in a chat; None: it is there no more."""
+        ...
+
+    async def discard(self, job_id: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +35,26 @@ class JobFolders:
     """The folders of the jobs under DATA_DIR/jobs."""
 
     data_dir: Path
+
+    async def put(self, job_id: int, picture: bytes, photo: bytes) -> None:
+        def write() -> None:
+            self.create(job_id)
+            write_durably(self.picture(job_id), picture)
+            write_durably(self.photo(job_id), photo)
+
+        await asyncio.to_thread(write)
+
+    async def has(self, job_id: int) -> bool:
+        return await asyncio.to_thread(self.photo(job_id).exists)
+
+    async def get_picture(self, job_id: int) -> bytes | None:
+        return await asyncio.to_thread(_read, self.picture(job_id))
+
+    async def get_photo(self, job_id: int) -> bytes | None:
+        return await asyncio.to_thread(_read, self.photo(job_id))
+
+    async def discard(self, job_id: int) -> None:
+        await asyncio.to_thread(self.remove, job_id)
 
     def create(self, job_id: int) -> Path:
         """Return the job's folder, made if need be."""
@@ -32,3 +75,29 @@ class JobFolders:
 
     def remove(self, job_id: int) -> None:
         shutil.rmtree(self.folder(job_id), ignore_errors=True)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a private file so that after a crash it is there whole or not at all."""
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        with open(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

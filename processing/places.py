@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -19,14 +20,25 @@ log = structlog.get_logger(__name__)
 
 
 class PlacesInLine:
-    """Looks at the line now and then and edits what has changed."""
+    """Looks at the line now and then and edits what has changed.
+
+    Args:
+        is_ours: whether this process is the one that does it.
+    """
 
     def __init__(
-        self, store: Store, status_messages: StatusMessages, *, slots: int, look_every_s: float = LOOK_EVERY_S
+        self,
+        store: Store,
+        status_messages: StatusMessages,
+        estimator: Estimator,
+        *,
+        is_ours: Callable[[], bool] = lambda: True,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._store = store
         self._status_messages = status_messages
-        self._estimator = Estimator(store, slots)
+        self._estimator = estimator
+        self._is_ours = is_ours
         self._look_every_s = look_every_s
         self._shown: dict[int, int] = {}
         self._task: asyncio.Task[None] | None = None
@@ -43,7 +55,8 @@ class PlacesInLine:
         while True:
             await asyncio.sleep(self._look_every_s)
             try:
-                await self._look()
+                if self._is_ours():
+                    await self._look()
             except Exception:
                 log.exception("the places in the queue could not be shown")
 

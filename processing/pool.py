@@ -164,7 +164,7 @@ class Pool:
     def __init__(self, size: int, *, memory_mb: int, spare: int = 0) -> None:
         self._slots = size + spare
         self._memory_mb = memory_mb
-        self._spawner = Spawner(threads=max(1, _cores() // size))
+        self._spawner = Spawner(threads=max(1, _cores() // max(1, size)))
         self._workers: set[_Worker] = set()
         self._waiting: asyncio.Queue[_Worker | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -8,10 +8,8 @@ as it was, and the next start takes the job up again.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 import structlog
@@ -26,10 +24,10 @@ from ml_models.errors import (
     WorkerLostError,
 )
 from ml_models.registry import Algorithm, get_algorithm
-from processing.folders import JobFolders
+from processing.folders import Results
 from processing.job import Failure, Job, NothingToKeepError, Outcome, Picture, Status
 from processing.pool import OnProgress, Painted
-from processing.store import Store
+from processing.store import Store, StoreError
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -124,7 +122,7 @@ class Runner:
         pool: Painter,
         pictures: Pictures,
         delivery: Delivery,
-        folders: JobFolders,
+        results: Results,
         *,
         timeout_s: float,
         max_megapixels: float,
@@ -135,7 +133,7 @@ class Runner:
         self._pool = pool
         self._pictures = pictures
         self._delivery = delivery
-        self._folders = folders
+        self._results = results
         self._timeout_s = timeout_s
         self._max_megapixels = max_megapixels
         self._memory_mb = memory_mb
@@ -253,21 +251,13 @@ class Runner:
         result = painted.result
         # Read before anything is awaited: a cancel in between forgets the attempt.
         stopped_at = self._attempts[job.id].fraction if result.stopped else None
-        await asyncio.to_thread(self._write_pictures, job.id, painted)
+        await self._persist(lambda: self._results.put(job.id, result.image, painted.photo), StoreError)
         outcome = Outcome(result.width_px, result.height_px, result.seconds, result.encoder, stopped_at)
         stored = await self._persist(lambda: self._store.mark_painted(job.id, outcome))
         if stored.status is not Status.PAINTED:
-            await asyncio.to_thread(self._folders.remove, job.id)
+            await self._results.discard(job.id)
         seconds = round(result.seconds, 1)
         log.info("a job ends", status=stored.status, seconds=seconds, encoder=result.encoder, stopped=result.stopped)
-
-    def _write_pictures(self, job_id: int, painted: Painted) -> None:
-        self._folders.create(job_id)
-        for path, content in (
-            (self._folders.picture(job_id), painted.result.image),
-            (self._folders.photo(job_id), painted.photo),
-        ):
-            write_durably(path, content)
 
     async def _fail(self, job: Job, error: Exception) -> None:
         known = error if isinstance(error, StyleTransferError) else StyleTransferError(str(error))
@@ -279,16 +269,20 @@ class Runner:
         failure = Failure(known.code, {name: _plain(value) for name, value in known.details.items()})
         stored = await self._persist(lambda: self._store.mark_failed(job.id, failure))
         if stored.status is Status.FAILED:
-            await asyncio.to_thread(self._folders.remove, job.id)
+            await self._results.discard(job.id)
             if not of_the_user:
                 self._unreported[job.id] = error
 
     async def _told(self, job: Job) -> bool:
         """Do what the row says is still to be done; return False where it has to be tried again."""
         try:
-            job = await self._store.get(job.id)
+            claimed = await self._store.claim(job.id)
+            if claimed is None:
+                log.warning("another process tells the user")
+                return True
+            job = claimed
             if job.status is Status.PAINTED:
-                if not self._folders.photo(job.id).exists():
+                if not await self._results.has(job.id):
                     await self._fail(job, StyleTransferError("its picture is gone from the disk"))
                     return await self._told(job)
                 if await self._delivery.deliver(job):
@@ -314,40 +308,21 @@ class Runner:
             except Exception:
                 log.exception("an error could not be reported")
 
-    async def _persist(self, change: Callable[[], Awaitable[T]]) -> T:
+    async def _persist(self, change: Callable[[], Awaitable[T]], passing: type[Exception] = Exception) -> T:
         """Change the store, and try until that succeeds (a full disk): the row is what everything else goes by.
 
-        Raises what the store raises once the bot stops.
+        Raises what is not passing, and once the bot stops what the store raises.
         """
         pause_s = FIRST_PAUSE_S
         while True:
             try:
                 return await change()
-            except Exception as error:
+            except passing as error:
                 if self._stopping.is_set():
                     raise
                 log.error("the store fails", error=str(error), pause_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_STORE_PAUSE_S)
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a private file so that after a crash it is there whole or not at all."""
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        with open(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 async def _to_the_end(work: Awaitable[T]) -> T:

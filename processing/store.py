@@ -6,12 +6,13 @@ words of a dialogue and the marks of updates may not: a flush of the disk for ea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, false, func, insert, or_, select, update
 
-from processing.database import Database, StoreError
+from processing.database import Database, StoreError, Transactions
 from processing.estimate import Run, Turn
 from processing.job import (
     Failure,
@@ -40,8 +41,8 @@ def _now() -> datetime:
 class Store:
     """What the bot remembers over a restart, in the database of Settings.database."""
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url)
+    def __init__(self, url: str, database: Callable[[str], Transactions] = Database) -> None:
+        self._database = database(url)
         self._pruned_at = datetime.min.replace(tzinfo=UTC)
 
     async def open(self) -> None:
@@ -110,6 +111,7 @@ class Store:
         """
 
         def write(connection: Connection) -> tuple[Job, bool]:
+            self._one_at_a_time(connection)
             if earlier := _one(connection, jobs.c.origin == new.origin):
                 return earlier, False
             of_user = func.count().filter(jobs.c.user_id == new.user_id)
@@ -119,7 +121,7 @@ class Store:
                 raise UserQueueFullError(user_queue_limit)
             if in_all >= queue_limit:
                 raise QueueFullError(queue_limit)
-            return _insert(connection, new), True
+            return self._insert(connection, new), True
 
         return await self._database.write(write)
 
@@ -132,7 +134,8 @@ class Store:
         now = _now()
 
         def write(connection: Connection) -> tuple[Job, bool]:
-            if _get(connection, job_id).user_id != user_id:
+            self._one_at_a_time(connection)
+            if get_job(connection, job_id).user_id != user_id:
                 raise UnknownJobError(f"there is no job {job_id} of user {user_id}")
             if earlier := _one(connection, jobs.c.origin == new.origin):
                 return earlier, False
@@ -140,15 +143,20 @@ class Store:
             values = {"status": Status.CANCELLED, "finished_at": now, "told_at": now}
             if not connection.execute(cancel.values(values)).rowcount:
                 raise JobEndedError(f"job {job_id} neither waits nor runs any more")
-            return _insert(connection, new), True
+            self._cancelled(connection, job_id)
+            return self._insert(connection, new), True
 
         return await self._database.write(write)
+
+    async def claim(self, job_id: int) -> Job | None:
+        """Return the job, whose user is to be told now; None: that is another process's to do."""
+        return await self.get(job_id)
 
     async def get(self, job_id: int) -> Job:
         """Return the job; raise UnknownJobError."""
 
         def read(connection: Connection) -> Job:
-            return _get(connection, job_id)
+            return get_job(connection, job_id)
 
         return await self._database.read(read)
 
@@ -161,29 +169,31 @@ class Store:
 
         def read(connection: Connection) -> list[Turn]:
             columns = (jobs.c.id, jobs.c.user_id, jobs.c.algorithm, jobs.c.size_px, jobs.c.started_at)
-            rows = connection.execute(_in_order().with_only_columns(*columns))
+            rows = connection.execute(in_order().with_only_columns(*columns))
             return [Turn(*row) for row in rows]
 
         return await self._database.read(read)
 
     async def unfinished(self) -> list[Job]:
         """Return the jobs whose work is done and whose users do not know yet: painted, or failed and untold."""
-        untold = (jobs.c.status == Status.FAILED) & jobs.c.told_at.is_(None)
-        return await self._list(select(jobs).where((jobs.c.status == Status.PAINTED) | untold).order_by(jobs.c.id))
+        return await self._list(select(jobs).where(_is_untold()).order_by(jobs.c.id))
 
     async def take_next(self, lane: Lane | None = None) -> Job | None:
         """Mark the job whose turn it is, of all or of those of a lane, as running and return it; None: none waits."""
 
         def write(connection: Connection) -> Job | None:
-            waiting = _in_order().where(jobs.c.status == Status.QUEUED)
+            self._one_at_a_time(connection)
+            waiting = in_order().where(jobs.c.status == Status.QUEUED)
             if lane is not None:
-                waiting = waiting.where(_is_short() if lane is Lane.SHORT else ~_is_short())
+                waiting = waiting.where(is_short() if lane is Lane.SHORT else ~is_short())
             row = connection.execute(waiting.limit(1)).mappings().one_or_none()
             if row is None:
                 return None
             values = {"status": Status.RUNNING, "started_at": _now(), "attempts": jobs.c.attempts + 1}
             connection.execute(update(jobs).where(jobs.c.id == row["id"]).values(values))
-            return _get(connection, row["id"])
+            job = get_job(connection, row["id"])
+            self._taken(connection, job)
+            return job
 
         return await self._database.write(write)
 
@@ -206,7 +216,16 @@ class Store:
     async def mark_cancelled(self, job_id: int) -> Job:
         """queued or running -> cancelled; its owner knows, having asked for it."""
         now = _now()
-        return await self._move(job_id, (Status.QUEUED, Status.RUNNING), Status.CANCELLED, finished_at=now, told_at=now)
+
+        def write(connection: Connection) -> Job:
+            self._one_at_a_time(connection)
+            change = update(jobs).where(jobs.c.id == job_id, _active())
+            values = {"status": Status.CANCELLED, "finished_at": now, "told_at": now}
+            if connection.execute(change.values(values)).rowcount:
+                self._cancelled(connection, job_id)
+            return get_job(connection, job_id)
+
+        return await self._database.write(write)
 
     async def mark_failed(self, job_id: int, failure: Failure) -> Job:
         """queued, running or painted -> failed, its user not told yet."""
@@ -267,6 +286,25 @@ class Store:
 
         return await self._database.read(read)
 
+    # --- what a store of many processes does beside
+
+    def _one_at_a_time(self, connection: Connection) -> None:
+        """Let no other process change the queue until the transaction ends."""
+
+    def _insert(self, connection: Connection, new: NewJob) -> Job:
+        stored = connection.execute(insert(jobs).values(row_of(new, _now())).returning(jobs))
+        return job_of(stored.mappings().one())
+
+    def _taken(self, connection: Connection, job: Job) -> None:
+        """This job was just marked as running."""
+
+    def _cancelled(self, connection: Connection, job_id: int) -> None:
+        """This job was just cancelled."""
+
+    def _may_change(self, connection: Connection, job_id: int) -> bool:
+        """Tell whether this process may say what became of the job."""
+        return True
+
     async def _list(self, query: Select[Any]) -> list[Job]:
         def read(connection: Connection) -> list[Job]:
             return [job_of(row) for row in connection.execute(query).mappings()]
@@ -277,9 +315,10 @@ class Store:
         """Compare and set: a job whose state is not among the allowed ones is left alone."""
 
         def write(connection: Connection) -> Job:
-            change = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(allowed))
-            connection.execute(change.values(status=status, **values))
-            return _get(connection, job_id)
+            if self._may_change(connection, job_id):
+                change = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(allowed))
+                connection.execute(change.values(status=status, **values))
+            return get_job(connection, job_id)
 
         return await self._database.write(write)
 
@@ -288,18 +327,28 @@ def _active() -> ColumnElement[bool]:
     return jobs.c.status.in_([status for status in Status if status.active])
 
 
-def _is_short() -> ColumnElement[bool]:
+def _is_untold() -> ColumnElement[bool]:
+    return (jobs.c.status == Status.PAINTED) | ((jobs.c.status == Status.FAILED) & jobs.c.told_at.is_(None))
+
+
+def is_unfinished() -> ColumnElement[bool]:
+    """Return the condition that a job's user is still to be told of its outcome."""
+    return _active() | _is_untold()
+
+
+def is_short() -> ColumnElement[bool]:
+    """Return the condition that a job is of the short lane."""
     limits = short_up_to_px().items()
     return or_(false(), *((jobs.c.algorithm == key) & (jobs.c.size_px <= limit) for key, limit in limits))
 
 
-def _in_order() -> Select[Any]:
+def in_order() -> Select[Any]:
     """Running jobs, then the fair order: everybody's first job, running ones counted, before anybody's second.
 
     Short jobs and long ones are counted apart: they have slots of their own.
     """
     runs_first = case((jobs.c.status == Status.RUNNING, 0), else_=1)
-    lane = (jobs.c.user_id, case((_is_short(), 1), else_=0))
+    lane = (jobs.c.user_id, case((is_short(), 1), else_=0))
     turn = func.row_number().over(partition_by=lane, order_by=(runs_first, jobs.c.id)).label("turn")
     turns = select(jobs.c.id, turn).where(_active()).subquery()
     return select(jobs).join(turns, turns.c.id == jobs.c.id).order_by(runs_first, turns.c.turn, jobs.c.id)
@@ -309,17 +358,13 @@ def _marked(connection: Connection, update_id: int) -> bool:
     return connection.scalar(select(updates.c.update_id).where(updates.c.update_id == update_id)) is not None
 
 
-def _insert(connection: Connection, new: NewJob) -> Job:
-    stored = connection.execute(insert(jobs).values(row_of(new, _now())).returning(jobs))
-    return job_of(stored.mappings().one())
-
-
 def _one(connection: Connection, which: ColumnElement[bool]) -> Job | None:
     row = (connection.execute(select(jobs).where(which))).mappings().one_or_none()
     return job_of(row) if row else None
 
 
-def _get(connection: Connection, job_id: int) -> Job:
+def get_job(connection: Connection, job_id: int) -> Job:
+    """Return the job; raise UnknownJobError."""
     job = _one(connection, jobs.c.id == job_id)
     if job is None:
         raise UnknownJobError(f"there is no job {job_id}")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import structlog
+from PIL import Image
 
 from ml_models import registry
+from processing.shared.store import SharedStore
 from sandbox.server import Sandbox
 from tests import toy_algorithm
 from tests.bots import ADMIN_ID, bot_in
 from tests.chat import Behave, Stage, has_button
+from tests.postgres import Server, server
 from tests.toy_algorithm import TOYS, Behaviour
 
 
@@ -23,6 +27,45 @@ def plain_tracebacks() -> None:
     if not structlog.is_configured():
         renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
         structlog.configure(processors=[structlog.contextvars.merge_contextvars, renderer])
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    with server() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def postgres_name(postgres: Server) -> str:
+    """The name of a database with all tables, which the tests have one after another."""
+    name = postgres.new_database()
+
+    async def make() -> None:
+        store = SharedStore(postgres.url(name).replace("postgresql:", "postgresql+psycopg:"))
+        await store.open()
+        await store.close()
+
+    asyncio.run(make())
+    return name
+
+
+@pytest.fixture
+def postgres_url(postgres: Server, postgres_name: str) -> str:
+    """The address of a database with nothing in it."""
+    postgres.empty(postgres_name)
+    return postgres.url(postgres_name)
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    from skimage import data
+
+    return Image.fromarray(data.chelsea())
+
+
+@pytest.fixture(scope="module")
+def style() -> Image.Image:
+    return Image.open(Path(__file__).parents[1] / "docs" / "pictures" / "style-orchard.jpg")
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,8 @@ def test_environment_goes_before_file(tmp_path: Path) -> None:
         ("WEBHOOK_URL", "example.org"),
         ("WEBHOOK_PATH", "hook"),
         ("DATABASE_URL", "mysql://x"),
+        ("DATABASE_URL", "bot.sqlite3"),
+        ("DATABASE_URL", "postgresql://host"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(name: str, value: str) -> None:
@@ -50,6 +52,22 @@ def test_a_bad_secret_is_named_and_not_repeated(name: str, value: str) -> None:
         load_settings({name: value}, None)
     assert name in str(caught.value)
     assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_a_database_of_many_machines_needs_no_slot_here(scheme: str) -> None:
+    settings = load_settings({"DATABASE_URL": f"{scheme}://bot:pass@db:5433/paint", "POOL_SIZE": "0"}, None)
+    assert settings.is_shared
+    assert settings.database == "postgresql+psycopg://bot:pass@db:5433/paint"
+    assert settings.pool_size == 0
+    assert "pass" not in repr(settings)
+
+
+def test_a_password_is_not_repeated() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"DATABASE_URL": "mysql://bot:hard@to@guess@db/paint"}, None)
+    assert "mysql://***@db/paint" in str(caught.value)
+    assert "hard" not in str(caught.value)
 
 
 def test_secrets_are_not_in_the_representation() -> None:

@@ -5,7 +5,6 @@ Once over the Bot API alone, and once in a real Chromium with files picked by a 
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import AsyncIterator
@@ -16,19 +15,23 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Page, expect
-from skimage import data
 
 from ml_models.registry import ALGORITHMS
-from sandbox.server import Sandbox, SandboxUser
+from sandbox.server import Sandbox
 from service import Service
 from tests.bots import bot_in
 from tests.browsers import chromium
-from tests.chat import Message, after, has_button, is_result, says, words
+from tests.chat import has_button, is_result, says
+from tests.painting import (
+    DRAFT_TIMEOUT_S,
+    PAINTING_TIMEOUT_S,
+    check_painting,
+    encoded,
+    largest_photo,
+    paint_two_photos,
+)
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
-
-PAINTING_TIMEOUT_S = 400
-DRAFT_TIMEOUT_S = 60
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -37,68 +40,9 @@ async def real(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[
         yield sandbox, service
 
 
-@pytest.fixture(scope="module")
-def photo() -> Image.Image:
-    return Image.fromarray(data.chelsea())
-
-
-@pytest.fixture(scope="module")
-def style() -> Image.Image:
-    return Image.open(Path(__file__).parents[1] / "docs" / "pictures" / "style-orchard.jpg")
-
-
-def encoded(image: Image.Image, form: str) -> bytes:
-    out = io.BytesIO()
-    image.save(out, form)
-    return out.getvalue()
-
-
-def largest_photo(user: SandboxUser, message: Message) -> Image.Image:
-    largest = max(message["photo"], key=lambda size: int(size["width"]))
-    return Image.open(io.BytesIO(user.file(largest["file_id"])))
-
-
-def check_painting(painting: Image.Image, photo: Image.Image, style: Image.Image) -> None:
-    """It is the photo, in its own shape, and it is no longer the photo: closer to the style's colours and busier."""
-    assert painting.size == (512, round(512 * photo.height / photo.width))
-    small = (64, 43)
-    shape = [np.asarray(image.convert("L").resize(small), float).ravel() for image in (painting, photo)]
-    assert np.corrcoef(*shape)[0, 1] > 0.5
-    colours = [np.asarray(image.resize((32, 32)), float).mean((0, 1)) for image in (painting, photo, style)]
-    assert np.linalg.norm(colours[0] - colours[2]) < np.linalg.norm(colours[1] - colours[2])
-    pixels = [np.asarray(image.resize(painting.size), float) for image in (painting, photo)]
-    assert np.abs(pixels[0] - pixels[1]).mean() > 10
-
-
 async def test_two_photos_over_http(real: tuple[Sandbox, Service], photo: Image.Image, style: Image.Image) -> None:
     sandbox, _ = real
-    user = sandbox.user(first_name="Ann")
-    await user.send_text("/start")
-    await user.press(await user.wait_for(has_button("mode:nst_gatys")), "mode:nst_gatys")
-    await user.wait_for(says("Gatys", "Send the photo"))
-    await user.send_photo(encoded(photo, "JPEG"))
-    await user.wait_for(says("Now send the picture whose style"))
-    await user.send_photo(encoded(style, "JPEG"))
-    draft = await user.wait_for(is_result, DRAFT_TIMEOUT_S)
-    check_painting(largest_photo(user, draft), photo, style)
-    await user.press(draft, "🖌 Paint it properly")
-    accepted = await user.wait_for(after(draft, says("Accepted", "512 px, starting from the draft")))
-    assert "Ready in about" in words(accepted)
-    # The draft is the first that is seen of the painting.
-    preview = await user.wait_for(after(draft, has_button("job:keep")), 120)
-    assert preview["message_id"] == accepted["message_id"]
-    # A draft of other pictures waits for no painting.
-    bo = sandbox.user(first_name="Bo")
-    await bo.send_text("/start")
-    await bo.wait_for(has_button("mode:nst_gatys"))
-    await bo.send_album([encoded(photo, "JPEG"), encoded(style, "JPEG")])
-    await bo.wait_for(is_result, DRAFT_TIMEOUT_S)
-    assert not any(map(after(draft, is_result), user.messages))
-    result = await user.wait_for(after(draft, is_result), PAINTING_TIMEOUT_S)
-    assert "encoder slim" in words(result) or "encoder vgg19" in words(result)
-    await user.press(result, "📄 As a file")
-    file = await user.wait_for(lambda message: message["from_bot"] and "document" in message, 30)
-    check_painting(Image.open(io.BytesIO(user.file(file["document"]["file_id"]))), photo, style)
+    await paint_two_photos(sandbox, photo, style)
 
 
 @pytest.mark.parametrize("key", [mode.key for mode in ALGORITHMS.values() if not mode.max_styles])

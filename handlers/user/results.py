@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
-from aiogram.types import CallbackQuery, FSInputFile
+from aiogram.types import BufferedInputFile, CallbackQuery
 
 from handlers.answers import acknowledge, edit_buttons, refuse
 from handlers.desk import Desk, Person, keep_draft
@@ -19,7 +19,7 @@ from keyboards.options import STRENGTHS
 from locales.catalogue import Say
 from ml_models.registry import ALGORITHMS, Kind
 from processing import wording
-from processing.folders import JobFolders
+from processing.folders import Results
 from processing.instant_draft import is_known, painting_of, wanted
 from processing.job import Job
 from processing.lanes import kind_of
@@ -33,20 +33,18 @@ async def send_file(
     person: Person,
     say: Say,
     queue: JobQueue,
-    folders: JobFolders,
+    results: Results,
     desk: Desk,
 ) -> None:
     job = await queue.job(callback_data.job_id, person.user_id)
-    picture = folders.picture(job.id)
-    if job.outcome is None or not picture.is_file():
+    picture = await results.get_picture(job.id) if job.outcome else None
+    if job.outcome is None or picture is None:
         await refuse(query, say("file.gone"))
         return
     await acknowledge(query)
     about = say("job.file_caption", width_px=job.outcome.width_px, height_px=job.outcome.height_px)
     caption = "\n".join(filter(None, [about, ", ".join(wording.unusual(say, job.order))]))
-    await desk.bot.send_document(
-        person.chat_id, FSInputFile(picture, filename=f"painting-{job.id}.png"), caption=caption
-    )
+    await desk.bot.send_document(person.chat_id, BufferedInputFile(picture, f"painting-{job.id}.png"), caption=caption)
 
 
 async def another_style(

@@ -12,7 +12,7 @@ import structlog
 from processing.estimate import Estimator, Place, Turn
 from processing.job import Job, JobEndedError, NewJob, Status, Ticket, UnknownJobError
 from processing.lanes import Lane, lane_of, may_begin
-from processing.queue.line import Line
+from processing.queue.line import KnownLine, Line
 from processing.store import Store
 
 log = structlog.get_logger(__name__)
@@ -48,8 +48,8 @@ class LocalQueue:
         self._slots = slots
         self._queue_limit = queue_limit
         self._user_queue_limit = user_queue_limit
-        self._estimator = Estimator(store, slots)
-        self._line = Line(store)
+        self.estimator = Estimator(store, slots)
+        self._line: KnownLine = Line(store)
         self._wake = asyncio.Event()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._lanes: dict[int, Lane] = {}
@@ -64,6 +64,9 @@ class LocalQueue:
             log.info("jobs are taken up again", count=left)
         for job in await self._store.unfinished():
             self._finish(job)
+        self._begin()
+
+    def _begin(self) -> None:
         self._wake.set()
         self._dispatcher = asyncio.create_task(self._dispatch(), name="dispatcher")
 
@@ -74,13 +77,16 @@ class LocalQueue:
             await _cut([self._dispatcher])
             self._dispatcher = None
         await _cut(self._running.values())
-        for turn in await self._store.line():
-            if turn.started_at:
-                await self._store.give_back(turn.job_id)
+        await self._hand_back()
         # A photo that is just being sent would be sent once more after the restart.
         if self._finishing:
             await asyncio.wait(self._finishing, timeout=LAST_MESSAGES_S)
         await _cut(self._finishing)
+
+    async def _hand_back(self) -> None:
+        for turn in await self._store.line():
+            if turn.started_at:
+                await self._store.give_back(turn.job_id)
 
     async def submit(self, new: NewJob) -> Ticket:
         job, is_new = await self._store.add(new, queue_limit=self._queue_limit, user_queue_limit=self._user_queue_limit)
@@ -138,7 +144,7 @@ class LocalQueue:
     async def _ticket(self, job: Job) -> Ticket:
         place = Place(0, None)
         if job.status.active:
-            places = await self._estimator.places(await self._line.read())
+            places = await self.estimator.places(await self._line.read())
             place = places.get(job.id, place)
         return Ticket(job, place.position, place.seconds, place.follows)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,25 @@ from aiogram import Bot
 
 from bot_init import create_bot
 from processing.job import NewJob, Order, Picture, Status, WeightedStyle
+from processing.queue.local import JobRunner, LocalQueue
+from processing.queue.shared import SharedQueue
+from processing.shared.store import SharedStore, create_store
 from processing.store import Store
 from sandbox.server import Sandbox
 from tests.bots import settings_for
 
 NewJobs = Callable[..., NewJob]
+
+#: A module that names these runs its tests over both, one that does not over SQLite.
+BOTH_ENGINES = ("sqlite", "postgresql")
+sqlite_only = pytest.mark.engine("sqlite")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "database_url" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("engine")
+        engines = only.args if only else getattr(metafunc.module, "ENGINES", ("sqlite",))
+        metafunc.parametrize("database_url", engines, indirect=True)
 
 
 async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
@@ -30,17 +45,50 @@ async def in_state(store: Store, job_id: int, status: Status, within_s: float = 
             await asyncio.sleep(0.01)
 
 
+async def lose(store: Store) -> None:
+    """The process that ran jobs of this store is gone, and somebody has found out."""
+    if isinstance(store, SharedStore):
+        await store.sweep(0.0)
+    else:
+        await store.requeue_running()
+
+
+def make_queue(
+    store: Store, runner: JobRunner, *, slots: int = 1, queue_limit: int = 9, user_queue_limit: int = 9
+) -> LocalQueue:
+    """Return the queue that goes with the store, not started."""
+    if not isinstance(store, SharedStore):
+        return LocalQueue(store, runner, slots=slots, queue_limit=queue_limit, user_queue_limit=user_queue_limit)
+
+    async def quiet(job_id: int) -> None: ...
+
+    return SharedQueue(
+        store, runner, slots=slots, queue_limit=queue_limit, user_queue_limit=user_queue_limit, quiet=quiet
+    )
+
+
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'own' / 'bot.sqlite3'}"
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database of either engine."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'own' / 'bot.sqlite3'}"
+    return str(request.getfixturevalue("postgres_url")).replace("postgresql:", "postgresql+psycopg:")
 
 
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[Store]:
-    store = Store(database_url)
+    async with opened(database_url) as store:
+        yield store
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Store]:
+    store = create_store(url)
     await store.open()
-    yield store
-    await store.close()
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 @pytest.fixture

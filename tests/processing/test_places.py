@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiogram import Bot
 
 from locales.catalogue import Catalogue
+from processing.estimate import Estimator
 from processing.places import PlacesInLine
 from processing.status_message import StatusMessages
 from processing.store import Store
@@ -32,7 +33,7 @@ async def test_a_message_is_edited_when_its_job_moves_up_and_not_before(
         return await line()
 
     store.line = counted_line  # type: ignore[method-assign]
-    places = PlacesInLine(store, messages, slots=1, look_every_s=0.05)
+    places = PlacesInLine(store, messages, Estimator(store, 1), look_every_s=0.05)
     places.start()
     await until(lambda: looks >= 3)
     shown = [[words(message) for message in sandbox.user(job.chat_id).messages] for job in jobs]

@@ -23,9 +23,10 @@ from processing.lanes import Lane
 from processing.queue.base import JobQueue
 from processing.queue.local import LocalQueue
 from processing.store import Store
-from tests.processing.conftest import NewJobs, in_state, until
+from tests.processing.conftest import BOTH_ENGINES, NewJobs, in_state, make_queue, until
 from tests.toy_algorithm import QUICK
 
+ENGINES = BOTH_ENGINES
 OUTCOME = Outcome(100, 100, 1.0, "toy")
 
 
@@ -81,14 +82,14 @@ def runner(store: Store) -> FakeRunner:
 
 @pytest.fixture
 async def queue(store: Store, runner: FakeRunner) -> AsyncIterator[LocalQueue]:
-    queue = LocalQueue(store, runner, slots=2, queue_limit=6, user_queue_limit=3)
+    queue = make_queue(store, runner, slots=2, queue_limit=6, user_queue_limit=3)
     await queue.start()
     yield queue
     await queue.close()
 
 
-def test_the_local_queue_is_a_queue(store: Store, runner: FakeRunner) -> None:
-    queue: JobQueue = LocalQueue(store, runner, slots=1, queue_limit=1, user_queue_limit=1)
+async def test_what_is_made_is_a_queue(store: Store, runner: FakeRunner) -> None:
+    queue: JobQueue = make_queue(store, runner)
     assert queue
 
 
@@ -96,8 +97,9 @@ async def test_as_many_run_as_there_are_slots_in_fair_order(
     queue: LocalQueue, runner: FakeRunner, new_job: NewJobs
 ) -> None:
     orders = [new_job(user_id) for user_id in (1, 1, 1, 2, 3)]
-    first, second, third, of_two, of_three = [(await queue.submit(order)).job.id for order in orders]
+    first, second = [(await queue.submit(order)).job.id for order in orders[:2]]
     await until(lambda: len(runner.begun) == 2)
+    third, of_two, of_three = [(await queue.submit(order)).job.id for order in orders[2:]]
     await asyncio.sleep(0.05)
     assert runner.begun == [first, second]
     assert [(await queue.submit(order)).position for order in orders] == [0, 0, 3, 1, 2]
@@ -181,7 +183,7 @@ async def test_neither_kind_starves_the_other_in_a_crowd(store: Store, new_job: 
     for user_id in range(20):
         await store.add(new_job(user_id, algorithm=instant), queue_limit=99, user_queue_limit=9)
     runner = InTurn(store)
-    queue = LocalQueue(store, runner, slots=2, queue_limit=99, user_queue_limit=9)
+    queue = make_queue(store, runner, slots=2, queue_limit=99)
     await queue.start()
     try:
         await until(lambda: len(runner.begun) == 3)
@@ -377,7 +379,11 @@ async def test_telling_a_user_holds_no_slot(queue: LocalQueue, runner: FakeRunne
     runner.may_tell.set()
 
 
-async def test_a_restart_takes_everything_up_again(store: Store, new_job: NewJobs) -> None:
+async def test_a_restart_takes_everything_up_again(
+    store: Store, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processing.queue.shared.BEAT_S", 0.1)
+    monkeypatch.setattr("processing.queue.shared.STALLED_AFTER_S", 1.0)
     ids = [(await store.add(new_job(user), queue_limit=9, user_queue_limit=9))[0].id for user in range(1, 6)]
     running, painted, failed, waiting, cancelled = ids
     await store.mark_cancelled(cancelled)
@@ -386,7 +392,7 @@ async def test_a_restart_takes_everything_up_again(store: Store, new_job: NewJob
     await store.mark_failed(failed, Failure("timeout", {"limit_s": 1}))
     runner = FakeRunner(store)
     runner.may_end.set()
-    queue = LocalQueue(store, runner, slots=1, queue_limit=9, user_queue_limit=9)
+    queue = make_queue(store, runner)
     await queue.start()
     await until(lambda: len(runner.told) == 4)
     assert sorted(runner.begun) == [running, waiting]
@@ -396,7 +402,7 @@ async def test_a_restart_takes_everything_up_again(store: Store, new_job: NewJob
 
 
 async def test_close_cuts_what_runs_and_keeps_it_stored(store: Store, runner: FakeRunner, new_job: NewJobs) -> None:
-    queue = LocalQueue(store, runner, slots=1, queue_limit=9, user_queue_limit=9)
+    queue = make_queue(store, runner)
     await queue.start()
     running = (await queue.submit(new_job(1))).job
     await queue.submit(new_job(2))
@@ -410,7 +416,7 @@ async def test_close_cuts_what_runs_and_keeps_it_stored(store: Store, runner: Fa
 
 
 async def test_close_lets_a_message_that_is_being_sent_end(store: Store, runner: FakeRunner, new_job: NewJobs) -> None:
-    queue = LocalQueue(store, runner, slots=1, queue_limit=9, user_queue_limit=9)
+    queue = make_queue(store, runner)
     runner.may_tell.clear()
     runner.may_end.set()
     await queue.start()
@@ -438,7 +444,7 @@ async def test_a_store_that_fails_for_a_while_stops_nothing(
 
 
 async def test_only_its_owner_keeps_what_a_running_job_shows(
-    queue: LocalQueue, runner: FakeRunner, new_job: NewJobs
+    queue: LocalQueue, store: Store, runner: FakeRunner, new_job: NewJobs
 ) -> None:
     jobs = [(await queue.submit(new_job(user_id))).job.id for user_id in (1, 2, 3)]
     await until(lambda: len(runner.begun) == 2)
@@ -450,10 +456,12 @@ async def test_only_its_owner_keeps_what_a_running_job_shows(
     with pytest.raises(NothingToKeepError):
         await queue.keep(running, 1)
     runner.shown.add(running)
+    await queue.set_status_message(running, 5)
+    await store.set_status_message(running, 5, has_picture=True)
     with pytest.raises(NothingToKeepError):
         await queue.keep(waiting, 3)
     assert [await queue.keep(running, 1) for _ in range(2)] == [True, False]
-    assert set(runner.kept) == {running}
+    await until(lambda: set(runner.kept) == {running})
     runner.may_end.set()
     await until(lambda: len(runner.told) == 3)
     with pytest.raises(JobEndedError):

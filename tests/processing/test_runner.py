@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import stat
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,15 +19,17 @@ from ml_models.errors import (
     WorkerLostError,
 )
 from ml_models.registry import ALGORITHMS, Algorithm
+from processing import folders as folders_module
 from processing import runner as runner_module
 from processing.folders import JobFolders
 from processing.job import Job, NothingToKeepError, Outcome, Picture, Status
 from processing.pool import OnProgress, Painted
 from processing.runner import ATTEMPTS_ALLOWED, Runner
 from processing.store import Store
-from tests.processing.conftest import NewJobs, until
+from tests.processing.conftest import BOTH_ENGINES, NewJobs, until
 from tests.toy_algorithm import QUICK, TOY
 
+ENGINES = BOTH_ENGINES
 PAINTED = Painted(StyleTransferResult(b"png", 128, 85, 1.5, "toy", {}), b"jpeg")
 
 
@@ -383,7 +386,7 @@ async def test_a_full_disk_fails_in_words_and_leaves_nothing(
     def fsync(handle: int) -> None:
         raise full
 
-    monkeypatch.setattr(runner_module.os, "fsync", fsync)
+    monkeypatch.setattr("processing.folders.os.fsync", fsync)
     job = await house.carry(await house.take(new_job))
     assert job.failure
     assert job.failure.code == "failed"
@@ -476,15 +479,15 @@ async def test_cancelling_a_run_ends_it_and_tells_nobody(house: House, new_job: 
 async def test_cancelling_while_the_picture_is_stored_stores_it_whole(
     house: House, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, writing = runner_module.write_durably, asyncio.Event()
+    write, writing = folders_module.write_durably, asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def slow(path: Path, content: bytes) -> None:
         loop.call_soon_threadsafe(writing.set)
-        runner_module.os.sched_yield()
+        os.sched_yield()
         write(path, content)
 
-    monkeypatch.setattr(runner_module, "write_durably", slow)
+    monkeypatch.setattr(folders_module, "write_durably", slow)
     job = await house.take(new_job)
     running = asyncio.create_task(house.runner.run(job))
     await writing.wait()

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import OperationalError
 
 from ml_models.registry import ALGORITHMS
@@ -28,10 +28,13 @@ from processing.job import (
     Wanted,
 )
 from processing.lanes import Lane
+from processing.shared.store import create_store
 from processing.store import Store, StoreError
-from tests.processing.conftest import NewJobs
+from processing.tables import dialogues
+from tests.processing.conftest import BOTH_ENGINES, NewJobs, lose, sqlite_only
 from tests.toy_algorithm import QUICK
 
+ENGINES = BOTH_ENGINES
 OUTCOME = Outcome(512, 341, 2.5, "slim")
 
 
@@ -42,7 +45,7 @@ async def add(store: Store, new_job: NewJobs, user_id: int = 1, **fields: object
 
 async def reopened(store: Store, url: str) -> Store:
     await store.close()
-    again = Store(url)
+    again = create_store(url)
     await again.open()
     return again
 
@@ -50,6 +53,7 @@ async def reopened(store: Store, url: str) -> Store:
 # --- the file
 
 
+@sqlite_only
 async def test_the_database_is_private(store: Store, database_url: str, new_job: NewJobs) -> None:
     await add(store, new_job)
     file = Path(database_url.removeprefix("sqlite:///"))
@@ -58,6 +62,7 @@ async def test_the_database_is_private(store: Store, database_url: str, new_job:
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
+@sqlite_only
 async def test_jobs_are_flushed_to_the_disk_and_marks_need_not_be(
     store: Store, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +83,7 @@ async def test_jobs_are_flushed_to_the_disk_and_marks_need_not_be(
     assert await store._database.read(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar()) == "wal"
 
 
+@sqlite_only
 async def test_a_newer_database_is_refused(store: Store, database_url: str) -> None:
     await store.close()
     with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
@@ -87,6 +93,7 @@ async def test_a_newer_database_is_refused(store: Store, database_url: str) -> N
         await Store(database_url).open()
 
 
+@sqlite_only
 async def test_an_older_database_is_brought_up_to_date_and_keeps_its_jobs(
     store: Store, database_url: str, new_job: NewJobs
 ) -> None:
@@ -131,6 +138,7 @@ async def test_a_failing_transaction_harms_no_other(store: Store, new_job: NewJo
     assert (await store.counts())[Status.QUEUED] == 2
 
 
+@sqlite_only
 async def test_a_full_disk_fails_the_one_that_met_it_and_loses_nothing_of_its_neighbours(
     store: Store, new_job: NewJobs
 ) -> None:
@@ -150,6 +158,7 @@ async def test_a_full_disk_fails_the_one_that_met_it_and_loses_nothing_of_its_ne
     assert await store.get_dialogue("1:2") == (None, {})
 
 
+@sqlite_only
 async def test_a_database_that_another_holds_fails_in_words(
     store: Store, database_url: str, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,12 +175,14 @@ async def test_a_database_that_another_holds_fails_in_words(
     await add(store, new_job)
 
 
+@sqlite_only
 async def test_what_cannot_be_read_is_an_error_of_the_store(store: Store) -> None:
     with pytest.raises(StoreError, match="no such table: gone") as caught:
         await store._database.read(lambda connection: connection.exec_driver_sql("SELECT * FROM gone"))
     assert isinstance(caught.value.__cause__, OperationalError)
 
 
+@sqlite_only
 async def test_what_was_asked_for_is_done_even_if_the_one_who_asked_is_cancelled(
     store: Store, new_job: NewJobs
 ) -> None:
@@ -184,6 +195,7 @@ async def test_what_was_asked_for_is_done_even_if_the_one_who_asked_is_cancelled
     assert (await store.counts())[Status.QUEUED] == 1
 
 
+@sqlite_only
 async def test_a_burst_shares_its_commits(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     groups: list[int] = []
     commit = database_module._commit
@@ -202,10 +214,10 @@ def test_an_accepted_job_survives_kill_9(database_url: str) -> None:
     program = """
 import asyncio, os, signal, sys
 from processing.job import NewJob, Order, Picture
-from processing.store import Store
+from processing.shared.store import create_store
 
 async def main():
-    store = Store(sys.argv[1])
+    store = create_store(sys.argv[1])
     await store.open()
     new = NewJob("update:1", 1, 1, "en", Order("toy", Picture("a"), ()))
     await store.add(new, queue_limit=9, user_queue_limit=9)
@@ -217,7 +229,7 @@ asyncio.run(main())
     assert killed.returncode == -signal.SIGKILL
 
     async def look() -> dict[Status, int]:
-        store = Store(database_url)
+        store = create_store(database_url)
         await store.open()
         counts = await store.counts()
         await store.close()
@@ -240,9 +252,8 @@ async def test_dialogues_are_kept_replaced_and_removed(store: Store, database_ur
     assert await store.get_dialogue("1:2") == ("style", {})
     await store.set_dialogue("1:2", None, {})
     await store.set_dialogue("1:3", None, {})
-    with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
-        assert connection.execute("SELECT count(*) FROM dialogues").fetchone() == (0,)
-    connection.close()
+    left = select(func.count()).select_from(dialogues)
+    assert await store._database.read(lambda connection: connection.scalar(left)) == 0
     await store.close()
 
 
@@ -286,11 +297,13 @@ async def test_a_job_comes_back_as_it_was(store: Store, new_job: NewJobs, databa
 
 async def test_drafts_and_what_starts_from_them_come_back_as_they_were(store: Store, new_job: NewJobs) -> None:
     new = new_job()
-    for order in (replace(new.order, draft_of=Wanted("nst_gatys", 1024)), replace(new.order, start="quick")):
-        job, _ = await store.add(replace(new, origin=repr(order), order=order), queue_limit=9, user_queue_limit=9)
+    orders = (replace(new.order, draft_of=Wanted("nst_gatys", 1024)), replace(new.order, start="quick"))
+    for number, order in enumerate(orders):
+        job, _ = await store.add(replace(new, origin=str(number), order=order), queue_limit=9, user_queue_limit=9)
         assert (await store.get(job.id)).order == order
 
 
+@sqlite_only
 async def test_an_order_that_an_older_version_stored_is_read(store: Store, database_url: str, new_job: NewJobs) -> None:
     new = new_job()
     job_id = (await store.add(new, queue_limit=9, user_queue_limit=9))[0].id
@@ -410,7 +423,7 @@ async def test_a_final_state_never_changes(store: Store, new_job: NewJobs, final
     await store.mark_failed(job_id, Failure("download", {}))
     await store.count_worker_loss(job_id)
     await store.give_back(job_id)
-    await store.requeue_running()
+    await lose(store)
     assert await store.take_next() is None
     assert await store.get(job_id) == before
 
@@ -434,6 +447,7 @@ async def test_a_failure_is_kept_until_it_is_told(store: Store, new_job: NewJobs
     await store.close()
 
 
+@sqlite_only
 async def test_what_a_killed_bot_left_running_waits_again(store: Store, new_job: NewJobs, database_url: str) -> None:
     job_id = await add(store, new_job)
     await store.take_next()
@@ -471,6 +485,7 @@ async def test_counts_name_every_state(store: Store, new_job: NewJobs) -> None:
     assert await store.counts() == dict.fromkeys(Status, 0) | {Status.QUEUED: 1, Status.RUNNING: 1}
 
 
+@sqlite_only
 async def test_numbers_of_jobs_are_never_given_twice(store: Store, new_job: NewJobs, database_url: str) -> None:
     job_id = await add(store, new_job)
     with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:

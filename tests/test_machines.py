@@ -1,0 +1,259 @@
+"""Two bots behind one address and two workers on a real PostgreSQL: whichever gets a press, whichever paints."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import psycopg
+import pytest
+import pytest_asyncio
+from PIL import Image
+
+from processing.job import Status
+from processing.shared.store import SharedStore
+from sandbox.server import Sandbox, SandboxUser
+from tests.chat import Message, after, buttons, has_button, is_result, picture, says, words
+from tests.machines import Machine, Machines, machines
+from tests.painting import paint_two_photos
+from tests.postgres import Server
+from tests.toy_algorithm import Behaviour
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+
+TABLES = ("procrastinate_jobs", "procrastinate_workers", "carried", "worker_slots")
+#: STALLED_AFTER_S of the machines, a beat to find it, and the machine's own slowness.
+FOUND_WITHIN_S = 30
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machines]:
+    url = postgres.url(postgres.new_database())
+    async with Sandbox() as sandbox, machines(sandbox, url, tmp_path_factory.mktemp("m"), bots=2, workers=2) as house:
+        yield house
+
+
+@pytest.fixture
+def home(house: Machines) -> Machines:
+    house.behave(Behaviour.PAINT)
+    return house
+
+
+async def choose(user: SandboxUser) -> None:
+    await user.send_text("/start")
+    await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
+    await user.wait_for(says("Send the photo"))
+
+
+async def order(user: SandboxUser) -> Message:
+    first = await user.send_photo(picture())
+    await user.wait_for(after(first, says("Now send")))
+    await user.send_photo(picture())
+    return await user.wait_for(after(first, says("Accepted")))
+
+
+def results(user: SandboxUser) -> list[dict[str, Any]]:
+    return [message for message in user.messages if is_result(message)]
+
+
+async def begun(user: SandboxUser) -> None:
+    await user.wait_for(lambda message: "▱" in words(message) or "▰" in words(message))
+
+
+async def counts(home: Machines, *statuses: Status) -> int:
+    """Return how many jobs are in these states."""
+    store = SharedStore(home.database_url.replace("postgresql:", "postgresql+psycopg:"))
+    await store.open()
+    try:
+        found = await store.counts()
+        return sum(found[status] for status in statuses)
+    finally:
+        await store.close()
+
+
+async def painting(home: Machines) -> Machine:
+    """Return the worker that paints."""
+    async with asyncio.timeout(20):
+        while True:
+            for machine in home.started:
+                if machine.paints():
+                    return machine
+            await asyncio.sleep(0.05)
+
+
+async def test_both_bots_serve_a_user_and_both_workers_paint(home: Machines) -> None:
+    users = [home.sandbox.user() for _ in range(4)]
+    home.behave(Behaviour.SLOW)
+    for user in users:
+        await choose(user)
+    await asyncio.gather(*(order(user) for user in users))
+    for user in users:
+        await user.wait_for(is_result)
+    assert [len(results(user)) for user in users] == [1, 1, 1, 1]
+    assert not any("data-" in path.name and (path / "jobs").exists() for path in home.folder.iterdir())
+    workers = [machine for machine in home.started if machine.url is None]
+    assert all(b"a job begins" in machine.log for machine in workers)
+    assert all(b'"update_id"' in machine.log for machine in home.started if machine.url)
+
+
+async def test_a_result_is_there_as_a_file_from_whichever_bot(home: Machines) -> None:
+    user = home.sandbox.user()
+    await choose(user)
+    await order(user)
+    result = await user.wait_for(is_result)
+    for count in (1, 2):
+        await user.press(result, "📄 As a file")
+        await user.wait_for(lambda _, count=count: sum("document" in message for message in user.messages) == count)
+
+
+async def test_an_album_whose_pictures_reach_both_bots_is_one_order(home: Machines) -> None:
+    user = home.sandbox.user()
+    await choose(user)
+    await user.send_album([picture(80, 40), picture()])
+    assert "512×256" in words(await user.wait_for(is_result))
+    await asyncio.sleep(1)
+    assert len(results(user)) == 1
+
+
+async def test_an_update_that_comes_to_both_bots_at_once_is_dealt_with_once(home: Machines) -> None:
+    user = home.sandbox.user()
+    await choose(user)
+    home.sandbox.faults.duplicate(2, copies=3)
+    await order(user)
+    await user.wait_for(is_result)
+    await asyncio.sleep(1)
+    assert (len(results(user)), sum(map(says("Now send"), user.messages))) == (1, 1)
+
+
+def of(message: Message, *texts: str) -> Callable[[Message], bool]:
+    """The same message, with these words by now."""
+    return lambda other: other["message_id"] == message["message_id"] and says(*texts)(other)
+
+
+async def test_a_press_of_cancel_stops_the_work_wherever_it_is_done(home: Machines) -> None:
+    home.behave(Behaviour.GROW)
+    user = home.sandbox.user()
+    await choose(user)
+    for _ in range(2):  # the balancer gives the second press to the other bot
+        accepted = await order(user)
+        await user.wait_for(of(accepted, "▱"))
+        await user.press(accepted, buttons(accepted)[0])
+        await user.wait_for(of(accepted, "stopped"), 5)
+        await user.send_text("/help")
+        await asyncio.sleep(3.5)  # when the worker would have shown more
+        message = await user.wait_for(of(accepted, "stopped"), 1)
+        assert not buttons(message)
+    assert not results(user)
+    assert await counts(home, Status.RUNNING) == 0
+
+
+async def test_a_press_of_keep_ends_the_work_wherever_it_is_done(home: Machines) -> None:
+    home.behave(Behaviour.GROW)
+    user = home.sandbox.user()
+    await choose(user)
+    accepted = await order(user)
+    await user.press(await user.wait_for(has_button("job:keep")), "Stop and keep this")
+    assert "%" in words(await user.wait_for(is_result))
+    assert len(results(user)) == 1
+    assert accepted["message_id"] not in [message["message_id"] for message in user.messages]
+
+
+async def test_limits_hold_whichever_bot_is_asked(home: Machines) -> None:
+    home.behave(Behaviour.GROW)
+    user = home.sandbox.user()
+    await choose(user)
+    messages = [await order(user) for _ in range(3)]
+    first = await user.send_photo(picture())
+    await user.wait_for(after(first, says("Now send")))
+    await user.send_photo(picture())
+    await user.wait_for(after(first, says("3 of your paintings")))
+    home.behave(Behaviour.PAINT)
+    for message in reversed(messages):
+        await user.press_raw(message["message_id"], buttons(message)[0])
+    await user.wait_for(of(messages[0], "stopped"))
+
+
+async def test_a_worker_stopped_in_good_order_hands_its_job_to_the_other(home: Machines) -> None:
+    home.behave(Behaviour.GROW)
+    user = home.sandbox.user()
+    await choose(user)
+    await order(user)
+    await begun(user)
+    worker = await painting(home)
+    home.behave(Behaviour.PAINT)
+    assert await home.end(worker, signal.SIGTERM) == 0
+    await user.wait_for(is_result, 5)
+    await home.worker()
+    assert len(results(user)) == 1
+
+
+async def test_a_worker_killed_in_mid_job_costs_one_try_and_the_second_fails_it_in_words(home: Machines) -> None:
+    home.behave(Behaviour.GROW)
+    user = home.sandbox.user()
+    await choose(user)
+    await order(user)
+    for losses in (1, 2):
+        await begun(user)
+        worker = await painting(home)
+        await home.end(worker, signal.SIGKILL)
+        if losses == 1:
+            await home.worker()
+            await painting(home)
+    await user.wait_for(says("interrupted on my side more than once"), FOUND_WITHIN_S)
+    await home.worker()
+    assert not results(user)
+
+
+async def test_a_worker_killed_in_mid_job_has_it_painted_once_by_another(home: Machines) -> None:
+    home.behave(Behaviour.GROW)
+    user = home.sandbox.user()
+    await choose(user)
+    await order(user)
+    await begun(user)
+    worker = await painting(home)
+    home.behave(Behaviour.PAINT)
+    await home.end(worker, signal.SIGKILL)
+    await user.wait_for(is_result, FOUND_WITHIN_S)
+    await home.worker()
+    await asyncio.sleep(1)
+    assert len(results(user)) == 1
+
+
+async def test_a_database_that_goes_and_comes_back_loses_nothing(home: Machines, postgres: Server) -> None:
+    home.behave(Behaviour.GROW)
+    running, asking = home.sandbox.user(), home.sandbox.user()
+    for user in (running, asking):
+        await choose(user)
+    await order(running)
+    await begun(running)
+    await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
+    home.balancer.answers.clear()
+    first = await asking.send_photo(picture())
+    await asyncio.sleep(6)
+    assert set(home.balancer.answers) == {500}
+    await asyncio.to_thread(postgres.start)
+    home.behave(Behaviour.PAINT)
+    await asking.wait_for(after(first, says("Now send")), 30)
+    await asking.send_photo(picture())
+    for user in (running, asking):
+        await user.wait_for(is_result, 30)
+    await asyncio.sleep(1)
+    assert [len(results(user)) for user in (running, asking)] == [1, 1]
+    assert all(machine.process.returncode is None for machine in home.started)
+
+
+async def test_two_photos_become_a_painting_on_machines_that_share_nothing_but_the_database(
+    home: Machines, photo: Image.Image, style: Image.Image
+) -> None:
+    await paint_two_photos(home.sandbox, photo, style)
+
+
+async def test_in_the_end_nothing_is_left_in_the_queue(home: Machines) -> None:
+    async with asyncio.timeout(20):
+        while await counts(home, Status.QUEUED, Status.RUNNING, Status.PAINTED):
+            await asyncio.sleep(0.2)
+    with psycopg.connect(home.database_url) as connection:
+        left = {table: connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in TABLES}  # noqa: S608
+    assert left == dict.fromkeys(TABLES, (0,)) | {"procrastinate_workers": (4,), "worker_slots": (4,)}
