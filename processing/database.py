@@ -43,8 +43,9 @@ class StoreError(Exception):
 
     @classmethod
     def of(cls, error: SQLAlchemyError) -> StoreError:
-        """Return it in the database's own words: the statement and what fills it are the users'."""
-        found = cls(f"the database fails: {getattr(error, 'orig', None) or error}")
+        """Return it in the database's own words: the statement, details and what fills them are the users'."""
+        words = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+        found = cls(f"the database fails: {words}")
         found.__cause__ = error
         return found
 

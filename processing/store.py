@@ -176,7 +176,7 @@ class Store:
 
     async def unfinished(self) -> list[Job]:
         """Return the jobs whose work is done and whose users do not know yet: painted, or failed and untold."""
-        return await self._list(select(jobs).where(_is_untold()).order_by(jobs.c.id))
+        return await self._list(select(jobs).where(_untold()).order_by(jobs.c.id))
 
     async def take_next(self, lane: Lane | None = None) -> Job | None:
         """Mark the job whose turn it is, of all or of those of a lane, as running and return it; None: none waits."""
@@ -327,13 +327,14 @@ def _active() -> ColumnElement[bool]:
     return jobs.c.status.in_([status for status in Status if status.active])
 
 
-def _is_untold() -> ColumnElement[bool]:
-    return (jobs.c.status == Status.PAINTED) | ((jobs.c.status == Status.FAILED) & jobs.c.told_at.is_(None))
+def _untold() -> ColumnElement[bool]:
+    """Done, and its user does not know yet."""
+    return or_(jobs.c.status == Status.PAINTED, (jobs.c.status == Status.FAILED) & jobs.c.told_at.is_(None))
 
 
 def is_unfinished() -> ColumnElement[bool]:
     """Return the condition that a job's user is still to be told of its outcome."""
-    return _active() | _is_untold()
+    return _active() | _untold()
 
 
 def is_short() -> ColumnElement[bool]:

@@ -74,11 +74,14 @@ async def counts(home: Machines, *statuses: Status) -> int:
 
 
 async def painting(home: Machines) -> Machine:
-    """Return the worker that paints."""
-    async with asyncio.timeout(20):
+    """Return the worker that paints the one job that is painted."""
+    query = "SELECT worker_id FROM procrastinate_jobs WHERE status = 'doing' AND worker_id IS NOT NULL"
+    async with asyncio.timeout(FOUND_WITHIN_S):
         while True:
+            with psycopg.connect(home.database_url) as connection:
+                found = connection.execute(query).fetchall()
             for machine in home.started:
-                if machine.paints():
+                if any(machine.is_worker(row[0]) for row in found):
                     return machine
             await asyncio.sleep(0.05)
 
@@ -154,7 +157,7 @@ async def test_a_press_of_keep_ends_the_work_wherever_it_is_done(home: Machines)
     user = home.sandbox.user()
     await choose(user)
     accepted = await order(user)
-    await user.press(await user.wait_for(has_button("job:keep")), "Stop and keep this")
+    await user.press(await user.wait_for(has_button("job:keep")), "✔ Stop and keep this")
     assert "%" in words(await user.wait_for(is_result))
     assert len(results(user)) == 1
     assert accepted["message_id"] not in [message["message_id"] for message in user.messages]
@@ -168,7 +171,7 @@ async def test_limits_hold_whichever_bot_is_asked(home: Machines) -> None:
     first = await user.send_photo(picture())
     await user.wait_for(after(first, says("Now send")))
     await user.send_photo(picture())
-    await user.wait_for(after(first, says("3 of your paintings")))
+    await user.wait_for(after(first, says("at most 3")))
     home.behave(Behaviour.PAINT)
     for message in reversed(messages):
         await user.press_raw(message["message_id"], buttons(message)[0])
@@ -194,13 +197,11 @@ async def test_a_worker_killed_in_mid_job_costs_one_try_and_the_second_fails_it_
     user = home.sandbox.user()
     await choose(user)
     await order(user)
+    await begun(user)
     for losses in (1, 2):
-        await begun(user)
-        worker = await painting(home)
-        await home.end(worker, signal.SIGKILL)
+        await home.end(await painting(home), signal.SIGKILL)
         if losses == 1:
             await home.worker()
-            await painting(home)
     await user.wait_for(says("interrupted on my side more than once"), FOUND_WITHIN_S)
     await home.worker()
     assert not results(user)

@@ -64,6 +64,9 @@ class _CarriedRunner:
             raise
 
     async def finish(self, job: Job) -> None:
+        if job.id in self.telling:
+            # This process was thought dead, and has taken up again what it is telling.
+            return
         self.telling.add(job.id)
         try:
             await self._runner.finish(job)
@@ -124,7 +127,7 @@ class SharedQueue(LocalQueue):
         return self._leads
 
     async def start(self) -> None:
-        await self._shared.register(self._slots)
+        await self._register()
         self._steady_since = time.monotonic()
         await self._beat()
         self._listener.start()
@@ -149,6 +152,10 @@ class SharedQueue(LocalQueue):
         if job.status is Status.QUEUED or not job.status_has_picture:
             raise NothingToKeepError(f"job {job_id} has no picture yet")
         return await self._shared.ask_to_keep(job_id)
+
+    async def _register(self) -> None:
+        await self._shared.register(self._slots)
+        log.info("this process is one of many", worker_id=self._shared.worker_id, slots=self._slots)
 
     async def _hand_back(self) -> None:
         try:
@@ -225,7 +232,7 @@ class SharedQueue(LocalQueue):
         pulse: Pulse | None = await self._shared.beat(STALLED_AFTER_S)
         if pulse is None:
             log.warning("this process was thought dead; others have its jobs")
-            await self._shared.register(self._slots)
+            await self._register()
             return {}
         self._leads = pulse.leads
         self.estimator.slots = max(1, pulse.slots)

@@ -23,13 +23,16 @@ CONNECTIONS = 4
 #: A server that starts together with the bot may need some seconds.
 OPEN_TIMEOUT_S = 30.0
 OPEN_PAUSE_S = 1.0
-#: Of libpq: a machine that is gone without a word is noticed within seconds, not hours.
+#: A machine that is gone without a word is noticed within seconds, not hours: by us (libpq's settings, in seconds but
+#: for the last, in milliseconds), and by the server, which holds its locks until then (milliseconds but for the last).
 CONNECT_ARGS: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,  # milliseconds
+    "tcp_user_timeout": 15_000,
+    "options": "-c idle_in_transaction_session_timeout=10000 -c lock_timeout=10000 -c tcp_user_timeout=15000 "
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
 }
 TRIES = 3
 #: SQLSTATE of a transaction that lost against another one and may be run again.

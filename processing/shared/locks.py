@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import psycopg
 import structlog
+from psycopg import sql
 
 from processing.database import StoreError
 from processing.shared.database import CONNECT_ARGS
@@ -34,15 +35,29 @@ class SharedLocks:
     async def hold(self, name: str) -> AsyncGenerator[None, None]:
         """Wait for the lock and hold it. Raises StoreError where the database cannot be reached."""
         number = _number(name)
-        pause_s = FIRST_PAUSE_S
-        # Asked for again and again: a connection that waits in the server could do nothing for the other locks.
-        while (connection := await self._try(number)) is None:
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        connection = await self._wait_for(number)
         try:
             yield
         finally:
-            await self._let_go(connection, number)
+            await asyncio.shield(self._let_go(connection, number))
+
+    async def _wait_for(self, number: int) -> psycopg.AsyncConnection:
+        """Take the lock and return the connection that has it."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            # Asked for again and again: a connection that waits in the server could do nothing for the other locks.
+            asking = asyncio.ensure_future(self._try(number))
+            try:
+                connection = await asyncio.shield(asking)
+            except asyncio.CancelledError:
+                await asyncio.wait([asking])
+                if not asking.cancelled() and not asking.exception() and (connection := asking.result()):
+                    await self._let_go(connection, number)
+                raise
+            if connection:
+                return connection
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def close(self) -> None:
         if self._connection:
@@ -51,12 +66,16 @@ class SharedLocks:
 
     async def _try(self, number: int) -> psycopg.AsyncConnection | None:
         try:
-            connection = await self._connected()
-            cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (number,))
-            row = await cursor.fetchone()
+            try:
+                connection = await self._connected()
+                granted = await _ask(connection, "pg_try_advisory_lock", number)
+            except psycopg.OperationalError:
+                # The server was away since it was asked last; it may be back.
+                connection = await self._connected()
+                granted = await _ask(connection, "pg_try_advisory_lock", number)
         except psycopg.Error as error:
             raise StoreError(f"the database fails: {error}") from error
-        return connection if row and row[0] else None
+        return connection if granted else None
 
     async def _connected(self) -> psycopg.AsyncConnection:
         async with self._connecting:
@@ -68,10 +87,16 @@ class SharedLocks:
 
     async def _let_go(self, connection: psycopg.AsyncConnection, number: int) -> None:
         try:
-            await connection.execute("SELECT pg_advisory_unlock(%s)", (number,))
+            await _ask(connection, "pg_advisory_unlock", number)
         except psycopg.Error as error:
             # The server has let go of it by itself.
             log.warning("a lock is lost with its connection", error=str(error))
+
+
+async def _ask(connection: psycopg.AsyncConnection, function: str, number: int) -> bool:
+    query = sql.SQL("SELECT {}(%s)").format(sql.Identifier(function))
+    row = await (await connection.execute(query, (number,))).fetchone()
+    return bool(row and row[0])
 
 
 def _number(name: str) -> int:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import select
 
-from processing.store import Store
-from tests.processing.conftest import NewJobs, until
+from processing.tables import jobs
+from tests.processing.conftest import BOTH_ENGINES, NewJobs, opened, until
 from tests.toy_algorithm import Behaviour
 
+ENGINES = BOTH_ENGINES
 ROOT = Path(__file__).parents[2]
 
 # A bot without Telegram: every message to a user is a line in chat.txt.
@@ -27,14 +29,18 @@ from pathlib import Path
 from ml_models.registry import ALGORITHMS
 from processing.folders import JobFolders
 from processing.pool import Pool
-from processing.queue.local import LocalQueue
+from processing.queue import shared
 from processing.runner import Runner
-from processing.store import Store
+from processing.shared.results import StoredResults
+from processing.shared.store import SharedStore, create_store
+from tests.processing.conftest import make_queue
 from tests.toy_algorithm import TOY, toy_photo
 
 ALGORITHMS["toy"] = TOY
+shared.STALLED_AFTER_S = 4.0
 data = Path(sys.argv[1])
-folders = JobFolders(data)
+store = create_store(sys.argv[2])
+results = StoredResults(store) if isinstance(store, SharedStore) else JobFolders(data)
 
 def say(*words):
     with open(data / "chat.txt", "a") as chat:
@@ -48,7 +54,7 @@ class Chat:
     def show(self, job, progress):
         (data / f"progress-{job.id}").touch()
     async def deliver(self, job):
-        say(job.user_id, "gets", job.id, folders.photo(job.id).read_bytes()[:2].hex())
+        say(job.user_id, "gets", job.id, (await results.get_photo(job.id))[:2].hex())
         return True
     async def tell_failure(self, job):
         say(job.user_id, "hears", job.id, job.failure.code)
@@ -59,12 +65,11 @@ class Chat:
         pass
 
 async def main():
-    store = Store(f"sqlite:///{data / 'bot.sqlite3'}")
     await store.open()
     pool = Pool(2, memory_mb=700)
     await pool.start()
-    runner = Runner(store, pool, Pictures(), Chat(), folders, timeout_s=4.0, max_megapixels=1, memory_mb=700)
-    queue = LocalQueue(store, runner, slots=2, queue_limit=9, user_queue_limit=9)
+    runner = Runner(store, pool, Pictures(), Chat(), results, timeout_s=4.0, max_megapixels=1, memory_mb=700)
+    queue = make_queue(store, runner, slots=2)
     await queue.start()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -81,15 +86,16 @@ asyncio.run(main())
 class Bot:
     """The process, its chat and its database, seen from outside."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, database_url: str) -> None:
         self.data = data
+        self.database_url = database_url
         self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         (self.data / "ready").unlink(missing_ok=True)
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TOY_MARK": str(self.data / "mark")}
         self.process = await asyncio.to_thread(
-            subprocess.Popen, [sys.executable, "-c", BOT, str(self.data)], env=environment
+            subprocess.Popen, [sys.executable, "-c", BOT, str(self.data), self.database_url], env=environment
         )
         await until((self.data / "ready").exists, 30.0)
 
@@ -117,24 +123,21 @@ class Bot:
     def shows(self, job_id: int) -> bool:
         return (self.data / f"progress-{job_id}").exists()
 
-    def states(self) -> list[tuple[str, int]]:
-        connection = sqlite3.connect(self.data / "bot.sqlite3")
-        rows = connection.execute("SELECT status, attempts FROM jobs ORDER BY id").fetchall()
-        connection.close()
-        return rows
+    async def states(self) -> list[tuple[str, int]]:
+        query = select(jobs.c.status, jobs.c.attempts).order_by(jobs.c.id)
+        async with opened(self.database_url) as store:
+            return await store._database.read(lambda connection: [tuple(row) for row in connection.execute(query)])
 
     async def order(self, new_job: NewJobs, *behaviours: Behaviour) -> None:
         """Store jobs of the users 1, 2, ... before the bot is started."""
-        store = Store(f"sqlite:///{self.data / 'bot.sqlite3'}")
-        await store.open()
-        for user_id, behaviour in enumerate(behaviours, start=1):
-            await store.add(new_job(user_id, seed=behaviour), queue_limit=9, user_queue_limit=9)
-        await store.close()
+        async with opened(self.database_url) as store:
+            for user_id, behaviour in enumerate(behaviours, start=1):
+                await store.add(new_job(user_id, seed=behaviour), queue_limit=9, user_queue_limit=9)
 
 
 @pytest.fixture
-async def bot(tmp_path: Path):  # type: ignore[no-untyped-def]
-    bot = Bot(tmp_path)
+async def bot(tmp_path: Path, database_url: str) -> AsyncIterator[Bot]:
+    bot = Bot(tmp_path, database_url)
     yield bot
     if bot.process:
         bot.process.kill()
@@ -146,13 +149,13 @@ async def test_a_bot_that_is_killed_in_mid_job_delivers_once_after_its_restart(b
     await bot.start()
     await until(lambda: bot.shows(1) and bot.shows(2))
     await bot.kill()
-    assert bot.states() == [("running", 1), ("running", 1), ("queued", 0)]
+    assert await bot.states() == [("running", 1), ("running", 1), ("queued", 0)]
     assert bot.chat() == []
     await bot.start()
     await until(lambda: len(bot.chat()) == 3)
     await bot.kill(signal.SIGTERM)
     assert bot.chat() == ["1 gets 1 ffd8", "2 gets 2 ffd8", "3 gets 3 ffd8"]
-    assert bot.states() == [("delivered", 2), ("delivered", 2), ("delivered", 1)]
+    assert await bot.states() == [("delivered", 2), ("delivered", 2), ("delivered", 1)]
 
 
 async def test_a_bot_that_is_stopped_in_good_order_takes_its_jobs_up_again(bot: Bot, new_job: NewJobs) -> None:
@@ -162,11 +165,11 @@ async def test_a_bot_that_is_stopped_in_good_order_takes_its_jobs_up_again(bot: 
     began = time.monotonic()
     await bot.kill(signal.SIGTERM)
     assert time.monotonic() - began < 5.0
-    assert bot.states() == [("queued", 0)]
+    assert await bot.states() == [("queued", 0)]
     await bot.start()
     await until(lambda: len(bot.chat()) == 1)
     await bot.kill(signal.SIGTERM)
-    assert bot.states() == [("delivered", 1)]
+    assert await bot.states() == [("delivered", 1)]
 
 
 async def test_dying_and_hanging_workers_harm_no_neighbour(bot: Bot, new_job: NewJobs) -> None:
