@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.chaos.engines import ENGINES
-from tests.chaos.faults import KINDS
+from tests.chaos.faults import KINDS, kinds_on
 from tests.chaos.rounds import BrokenError, Tally, dealt, play
 from tests.chaos.scene import scene_on
 
@@ -41,10 +41,10 @@ def show(tally: Tally, seed: int, engine: str) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     seed = arguments.seed
-    kinds = [kind for kind in KINDS if arguments.only in (None, kind.name)]
+    kinds = [kind for kind in kinds_on(arguments.engine) if arguments.only in (None, kind.name)]
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        async with scene_on(ENGINES[arguments.engine], Path(folder)) as scene:
+        async with scene_on(arguments.engine, Path(folder)) as scene:
             if scene.disk is None:
                 print("no small disk can be mounted here: full-disk is left out")
                 kinds = [kind for kind in kinds if kind.name != "full-disk"]

@@ -19,6 +19,8 @@ ANSWER_TIMEOUT_S = 3.0
 DOWNLOAD_TIMEOUT_S = 6.0
 SECONDS_BETWEEN_EDITS = 0.3
 SECONDS_TO_READ = 0.1
+#: Of silence, after which others go on with a process's jobs.
+STALLED_AFTER_S = 6.0
 
 
 def main() -> None:
@@ -30,6 +32,7 @@ def main() -> None:
         patch("bot_init.AiohttpSession", partial(AiohttpSession, timeout=ANSWER_TIMEOUT_S)),
         patch("processing.download.FETCH_TIMEOUT_S", DOWNLOAD_TIMEOUT_S),
         patch("service.StatusMessages", hasty),
+        patch("processing.queue.shared.STALLED_AFTER_S", STALLED_AFTER_S),
     ):
         app(sys.argv[1:])
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from tests.chaos.engines import Postgres, Sqlite
 from tests.chaos.scene import Scene
 from tests.chaos.toy import DEMAND, HALF_PREVIEW
 
@@ -18,6 +19,7 @@ TROUBLE_S = (0.5, 2.5)
 MOST_REQUESTS = 12
 #: Longer than the bot waits for an answer here.
 SILENCE_S = 4.0
+STOPPED_S = (0.2, 4.0)
 FULL_DISK_S = (0.5, 3.0)
 UPLOAD_S = 1.0
 #: For something to be there to be hit.
@@ -35,11 +37,13 @@ class Kind:
         name: for --only and the summary.
         group: faults of one group stand for one another in the short run.
         strike: breaks something, and ends when it is whole again as far as that is not the bot's own affair.
+        engine: the only one on which there is this fault, or None.
     """
 
     name: str
     group: str
     strike: Strike
+    engine: str | None = None
 
 
 # --- processes
@@ -55,7 +59,20 @@ async def kill_worker(scene: Scene) -> None:
 
 async def kill_bot(scene: Scene) -> None:
     """Kill -9 of the bot; it is started again at once."""
-    await scene.end(scene.chance.choice(scene.bots), signal.SIGKILL)
+    await scene.end(scene.chance.choice(scene.of("serve")), signal.SIGKILL)
+
+
+async def kill_remote_worker(scene: Scene) -> None:
+    """Kill -9 of a machine that paints; it is started again at once."""
+    await scene.end(scene.chance.choice(scene.of("worker")), signal.SIGKILL)
+
+
+async def stop_database(scene: Scene) -> None:
+    """PostgreSQL is stopped, every connection cut, and started again a little later."""
+    assert isinstance(scene.engine, Postgres)
+    await scene.engine.stop()
+    await asyncio.sleep(scene.chance.uniform(*STOPPED_S))
+    await scene.engine.start()
 
 
 async def stop_in_upload(scene: Scene) -> None:
@@ -67,7 +84,7 @@ async def stop_in_upload(scene: Scene) -> None:
                 await asyncio.sleep(LOOK_S)
     await asyncio.sleep(scene.chance.uniform(0, UPLOAD_S))
     try:
-        await scene.end(scene.chance.choice(scene.bots), signal.SIGTERM)
+        await scene.end(scene.chance.choice(scene.of("worker") or scene.of("serve")), signal.SIGTERM)
     finally:
         scene.sandbox.faults.clear()
 
@@ -125,10 +142,16 @@ def demand(mischief: str) -> Strike:
     return strike
 
 
+def kinds_on(engine: str) -> list[Kind]:
+    return [kind for kind in KINDS if kind.engine in (None, engine)]
+
+
 KINDS = (
     Kind("worker-killed", "processes", kill_worker),
     Kind("bot-killed", "processes", kill_bot),
     Kind("stopped-in-upload", "processes", stop_in_upload),
+    Kind("remote-worker-killed", "processes", kill_remote_worker, Postgres.name),
+    Kind("database-stopped", "machine", stop_database, Postgres.name),
     Kind("flood", "telegram", trouble("flood")),
     Kind("server-error", "telegram", trouble("error")),
     Kind("bad-gateway", "telegram", trouble("bad_gateway")),
@@ -139,7 +162,7 @@ KINDS = (
     Kind("lost-answer", "telegram", trouble("lost_answer")),
     Kind("three-times", "updates", three_times),
     Kind("out-of-order", "updates", out_of_order),
-    Kind("full-disk", "machine", full_disk),
+    Kind("full-disk", "machine", full_disk, Sqlite.name),
     Kind("worker-eats", "workers", demand("eat")),
     Kind("worker-hangs", "workers", demand("hang")),
     Kind("worker-exits-in-preview", "workers", demand(HALF_PREVIEW)),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from PIL import Image
 
-from processing.folders import JobFolders
 from processing.job import Job, Status
 from tests.chaos.people import Person, refused
 from tests.chat import Message, buttons, has_button
@@ -161,23 +159,3 @@ def wishes(person: Person, jobs: Sequence[Job]) -> list[str]:
 
 def pictures_of(job: Job) -> frozenset[str]:
     return frozenset({job.order.content.file_id, *(style.picture.file_id for style in job.order.styles)})
-
-
-def files(data_dir: Path, database: set[str], states: Mapping[int, Status]) -> list[str]:
-    """Return what lies in the data folder and should not, or does not and should.
-
-    Args:
-        database: the names of the database's own files.
-        states: of all jobs that there ever were, by their number.
-    """
-    folders = JobFolders(data_dir)
-    expected = {folders.data_dir / name for name in database}
-    for job_id, status in states.items():
-        if status is Status.DELIVERED:
-            expected |= {folders.picture(job_id), folders.photo(job_id)}
-    found = {path for path in data_dir.rglob("*") if not path.is_dir()}
-    empty = {path for path in data_dir.rglob("*") if path.is_dir() and path.name.isdigit() and not any(path.iterdir())}
-    pictures = {path for path in expected if path.parent != data_dir}
-    return [f"left behind: {path.relative_to(data_dir)}" for path in sorted((found - expected) | empty)] + [
-        f"lost: {path.relative_to(data_dir)}" for path in sorted(pictures - found)
-    ]

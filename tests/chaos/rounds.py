@@ -14,7 +14,7 @@ from random import Random
 from processing.job import Status
 from tests.chaos.faults import Kind
 from tests.chaos.people import Person
-from tests.chaos.promises import Excuses, account, files
+from tests.chaos.promises import Excuses, account
 from tests.chaos.scene import Scene
 
 PEOPLE = 6
@@ -56,7 +56,7 @@ def dealt(kinds: Sequence[Kind], seed: int) -> Iterator[tuple[int, Kind]]:
 async def play(scene: Scene, kind: Kind, number: int, seed: int, tally: Tally, *, people: int = PEOPLE) -> None:
     """Play one round and add it to the tally; raise BrokenError."""
     began = time.monotonic()
-    log_before = len(scene.log_text())
+    log_before = scene.log_bytes()
     scene.chance = Random(f"{seed} {number}")
     scene.excuses = Excuses()
     scene.people = [Person(scene.sandbox.user(), index, Random(f"{seed} {number} {index}")) for index in range(people)]
@@ -73,11 +73,10 @@ async def play(scene: Scene, kind: Kind, number: int, seed: int, tally: Tally, *
         jobs = scene.engine.jobs_of(person.user.id for person in scene.people)
         found = account(scene.people, jobs, scene.excuses)
         broken += found.broken
-        broken += files(scene.data_dir, scene.engine.files, scene.engine.states())
-        broken += scene.engine.locks()
+        broken += scene.left_behind()
         if not jobs:
             broken.append("nobody had a job")
-        if scene.sandbox.token in scene.log_text():
+        if scene.sandbox.token in scene.log_since(log_before):
             broken.append("the token stands in the log")
     except Exception as error:
         broken = traceback.format_exception(error)
@@ -92,8 +91,8 @@ async def play(scene: Scene, kind: Kind, number: int, seed: int, tally: Tally, *
 
 
 def log_tail(scene: Scene, start: int) -> list[str]:
-    """Return the last lines that the bot has logged since the start, a place in the text."""
-    return scene.log_text()[start:].splitlines()[-LOG_LINES:]
+    """Return the last lines that the bot has logged since the log was so long."""
+    return scene.log_since(start).splitlines()[-LOG_LINES:]
 
 
 async def at_rest(scene: Scene) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import time
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,75 +17,95 @@ from main import free_port
 from processing.job import Status
 from processing.lanes import SHORT_SLOTS
 from sandbox.server import Sandbox
-from tests.bot_process import BotProcess
 from tests.chaos.disk import Disk, small_disk
-from tests.chaos.engines import Sqlite
+from tests.chaos.engines import Engine, Part, running
 from tests.chaos.people import Person
 from tests.chaos.promises import Excuses, Told
 from tests.chaos.toy import FOLDER, RUNNING
+from tests.machines import HOST, READY, ROOT, START_TIMEOUT_S, Balancer, Machine
 
-HOST = "127.0.0.1"
-POOL_SIZE = 2
 JOB_TIMEOUT_S = 4
 WORKER_MEMORY_MB = 700
-#: For a bot that was asked to stop.
-STOP_TIMEOUT_S = 60.0
 #: For requests of a killed bot that its server has read already.
 LAST_REQUESTS_S = 0.3
 
 
 class Scene:
-    """One bot and everything around it.
+    """A bot, in one process or in several, and everything around it.
 
     Attributes:
         chance: what is drawn from it is the same for the same seed.
         disk: under the data folder, or None where there can be no small one.
         excuses: of the round that goes on.
         people: of that round.
+        machines: the processes of the bot that are meant to run.
     """
 
-    def __init__(self, sandbox: Sandbox, folder: Path, engine: Sqlite, disk: Disk | None) -> None:
+    def __init__(self, sandbox: Sandbox, folder: Path, engine: Engine, disk: Disk | None, balancer: Balancer) -> None:
         self.sandbox = sandbox
         self.folder = folder
-        self.data_dir = folder / "data"
         self.engine = engine
         self.disk = disk
         self.chance = Random(0)
         self.excuses = Excuses()
         self.people: list[Person] = []
-        self.bots: list[BotProcess] = []
-        self.log = folder / "bot.log"
+        self.machines: list[tuple[Machine, Part]] = []
         self.scratch = folder / "tmp"
-        self._port = free_port(HOST)
+        self._balancer = balancer
+        self._log = folder / "bot.log"
+        self._started = 0
 
-    async def start_bot(self) -> None:
+    def of(self, command: str) -> list[Machine]:
+        """Return the processes of that command."""
+        return [machine for machine, part in self.machines if part.command == command]
+
+    async def start(self, part: Part) -> None:
+        port = free_port(HOST)
         settings = {
             "BOT_TOKEN": self.sandbox.token,
             "TELEGRAM_API_URL": self.sandbox.url,
-            "WEBHOOK_URL": f"http://{HOST}:{self._port}/webhook",
-            "PORT": str(self._port),
-            "DATA_DIR": str(self.data_dir),
-            "POOL_SIZE": str(POOL_SIZE),
+            "WEBHOOK_URL": f"http://{HOST}:{self._balancer.port}/webhook",
+            "PORT": str(port),
+            "POOL_SIZE": str(part.slots),
             "JOB_TIMEOUT_S": str(JOB_TIMEOUT_S),
             "WORKER_MEMORY_MB": str(WORKER_MEMORY_MB),
             "LOG_FORMAT": "json",
             "TMPDIR": str(self.scratch),
             FOLDER: str(self.folder),
         }
-        began = time.monotonic()
-        bot = await BotProcess.start(("-m", "tests.chaos.bot", "serve"), settings | self.engine.settings, self.log)
-        self.bots.append(bot)
-        await bot.takes_updates(self.sandbox, began)
+        settings |= self.engine.settings(self._started)
+        self._started += 1
+        log_before = self.log_bytes()
+        with self._log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tests.chaos.bot", part.command),
+                cwd=ROOT,
+                env=os.environ | settings,
+                stdout=log,
+                stderr=log,
+            )
+        machine = Machine(process, self._log)
+        self.machines.append((machine, part))
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while READY[part.command].decode() not in self.log_since(log_before):
+                assert process.returncode is None, self.log_since(log_before)
+                await asyncio.sleep(0.05)
+        if part.command == "serve":
+            machine.url = f"http://{HOST}:{port}/webhook"
+            self._balancer.targets.append(machine.url)
 
-    async def end(self, bot: BotProcess, number: signal.Signals) -> None:
-        """End the bot by a signal, note what that explains, and start another."""
-        code = await bot.end(number, STOP_TIMEOUT_S)
-        self.bots.remove(bot)
+    async def end(self, machine: Machine, number: signal.Signals) -> None:
+        """End a process by a signal, note what that explains, and start another in its place."""
+        part = next(part for each, part in self.machines if each is machine)
+        code = await machine.end(number)
+        self.machines.remove((machine, part))
+        if machine.url:
+            self._balancer.targets.remove(machine.url)
         if number is signal.SIGKILL:
             await asyncio.sleep(LAST_REQUESTS_S)
             self._excuse_what_was_cut()
-        await self.start_bot()
-        assert code == (0 if number is signal.SIGTERM else -number), f"the bot ended with {code}"
+        await self.start(part)
+        assert code == (0 if number is signal.SIGTERM else -number), f"the {part.command} ended with {code}"
 
     def _excuse_what_was_cut(self) -> None:
         """Between Telegram's taking a message and the mark of it the bot can die: the message comes once more."""
@@ -96,28 +117,12 @@ class Scene:
                 self.excuses.told_twice[job.id] += 1
 
     def workers(self) -> list[psutil.Process]:
-        return [each for bot in self.bots for each in bot.family() if _is_leaf(each)]
-
-    def processes(self) -> list[str]:
-        """Return what is wrong with the processes: one that has ended, is left behind or is missing."""
-        if ended := [bot.process.returncode for bot in self.bots if not bot.running]:
-            return [f"the bot has ended by itself, with {ended}"]
-        own = {pid for bot in self.bots for pid in (bot.process.pid, *(each.pid for each in bot.family()))}
-        found = [each.pid for each in psutil.process_iter() if _environment(each).get(FOLDER) == str(self.folder)]
-        wrong = [f"process {pid} is left behind" for pid in found if pid not in own]
-        there, due = len(self.workers()), len(self.bots) * (POOL_SIZE + SHORT_SLOTS)
-        return wrong if there == due else [*wrong, f"there are {there} workers and not {due}"]
-
-    def under_way(self) -> list[str]:
-        """Return what has not come to rest."""
-        wrong = self.processes()
-        if self.sandbox.pending_updates:
-            wrong.append(f"{self.sandbox.pending_updates} updates are not acknowledged")
-        wrong += [f"left behind: {path.name}" for path in self.scratch.iterdir()]
-        return wrong + self.engine.open_ends()
+        """Return the processes that paint."""
+        painting = [machine for machine, part in self.machines if part.slots]
+        return [each for machine in painting for each in _family(machine) if _is_leaf(each)]
 
     def busy(self) -> set[int]:
-        """Return the workers that paint, and remove the marks of those that were killed."""
+        """Return the ids of those that paint just now, and remove the marks of those that were killed."""
         marks = {int(mark.name): mark for mark in (self.folder / RUNNING).iterdir()}
         workers = {worker.pid for worker in self.workers()}
         for pid, mark in marks.items():
@@ -125,8 +130,41 @@ class Scene:
                 mark.unlink(missing_ok=True)
         return workers & set(marks)
 
-    def log_text(self) -> str:
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
+    def under_way(self) -> list[str]:
+        """Return what has not come to rest."""
+        found = self._wrong_processes()
+        if self.sandbox.pending_updates:
+            found.append(f"{self.sandbox.pending_updates} updates are not acknowledged")
+        return found + self.engine.open_ends(len(self.machines))
+
+    def left_behind(self) -> list[str]:
+        """Return what was left behind or is lost, once all has come to rest."""
+        found = [f"left behind: {path.name}, a temporary file" for path in self.scratch.iterdir()]
+        return found + self.engine.left_behind()
+
+    def _wrong_processes(self) -> list[str]:
+        codes = [machine.process.returncode for machine, _ in self.machines]
+        if ended := [code for code in codes if code is not None]:
+            return [f"a process of the bot has ended by itself, with {ended}"]
+        own = {each.pid for machine, _ in self.machines for each in _family(machine)}
+        own |= {machine.process.pid for machine, _ in self.machines}
+        found = [each.pid for each in psutil.process_iter() if _environment(each).get(FOLDER) == str(self.folder)]
+        wrong = [f"process {pid} is left behind" for pid in found if pid not in own]
+        there = len(self.workers())
+        due = sum(part.slots + SHORT_SLOTS for _, part in self.machines if part.slots)
+        return wrong if there == due else [*wrong, f"there are {there} workers and not {due}"]
+
+    def log_bytes(self) -> int:
+        """Return how long the log is."""
+        return self._log.stat().st_size if self._log.exists() else 0
+
+    def log_since(self, start: int) -> str:
+        """Return what the bot has logged since the log was so long."""
+        return self._log.read_bytes()[start:].decode(errors="replace")
+
+
+def _family(machine: Machine) -> list[psutil.Process]:
+    return psutil.Process(machine.process.pid).children(recursive=True)
 
 
 def _is_leaf(process: psutil.Process) -> bool:
@@ -144,22 +182,19 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def scene_on(engine_of: type[Sqlite], folder: Path) -> AsyncIterator[Scene]:
+async def scene_on(engine_name: str, folder: Path) -> AsyncIterator[Scene]:
     """Set everything up and start the bot; take all of it away at the end."""
     for name in (RUNNING, "tmp"):
         (folder / name).mkdir()
+    balancer = Balancer()
     with small_disk(folder / "data") as disk:
-        engine = engine_of(folder / "data")
-        await engine.start()
-        try:
-            async with Sandbox() as sandbox:
-                scene = Scene(sandbox, folder, engine, disk)
-                try:
-                    await scene.start_bot()
-                    yield scene
-                finally:
-                    for bot in scene.bots:
-                        if bot.running:
-                            await bot.end(signal.SIGKILL)
-        finally:
-            await engine.stop()
+        async with Sandbox() as sandbox, balancer.running(), running(engine_name, folder / "data") as engine:
+            scene = Scene(sandbox, folder, engine, disk, balancer)
+            try:
+                for part in engine.parts:
+                    await scene.start(part)
+                yield scene
+            finally:
+                for machine, _ in scene.machines:
+                    if machine.process.returncode is None:
+                        await machine.end(signal.SIGKILL)

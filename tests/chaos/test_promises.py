@@ -12,9 +12,10 @@ from typing import Any, cast
 import pytest
 
 from processing.job import Job, Order, Picture, Status, WeightedStyle
+from tests.chaos.engines import wrong_files
 from tests.chaos.faults import KINDS
 from tests.chaos.people import COLOURS, Person, Wish
-from tests.chaos.promises import Excuses, account, files
+from tests.chaos.promises import Excuses, account
 from tests.chaos.rounds import dealt
 from tests.chat import Message
 from tests.toy_algorithm import toy_photo
@@ -113,12 +114,14 @@ def test_files_are_those_of_delivered_jobs_and_no_others(tmp_path: Path) -> None
     for name in ("db", "jobs/1/picture.png", "jobs/1/photo.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert not files(tmp_path, {"db"}, {1: Status.DELIVERED, 2: Status.CANCELLED})
-    assert len(files(tmp_path, {"db"}, {1: Status.CANCELLED})) == 2
-    assert len(files(tmp_path, {"db"}, {1: Status.DELIVERED, 2: Status.DELIVERED})) == 2
+    database = {tmp_path / "db"}
+    assert not wrong_files(tmp_path, database, [1])
+    assert len(wrong_files(tmp_path, database, [])) == 2
+    assert len(wrong_files(tmp_path, set(), [1])) == 1
+    assert len(wrong_files(tmp_path, database, [1, 2])) == 2
     (tmp_path / "jobs/1/photo.jpg.part").touch()
     (tmp_path / "jobs/3").mkdir()
-    assert len(files(tmp_path, {"db"}, {1: Status.DELIVERED})) == 2
+    assert len(wrong_files(tmp_path, database, [1])) == 2
 
 
 def test_a_seed_deals_every_kind_before_any_comes_again() -> None:
