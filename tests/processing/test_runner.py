@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import stat
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -484,13 +484,16 @@ async def test_cancelling_while_the_picture_is_stored_stores_it_whole(
 
     def slow(path: Path, content: bytes) -> None:
         loop.call_soon_threadsafe(writing.set)
-        os.sched_yield()
+        time.sleep(0.05)
         write(path, content)
 
     monkeypatch.setattr(folders_module, "write_durably", slow)
     job = await house.take(new_job)
     running = asyncio.create_task(house.runner.run(job))
     await writing.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    # By the word of another process, and by a look at the store.
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
