@@ -98,8 +98,10 @@ def account(people: Sequence[Person], jobs: Sequence[Job], excuses: Excuses) -> 
     if unexplained.total() > excuses.lost_answers:
         broken.append(f"told too often: {dict(unexplained)}, {excuses.lost_answers} answers were lost")
     stale = told.open_messages
-    if stale and not excuses.stale_messages:
-        broken.append(f"messages of ended jobs still offer to cancel: {dict(stale)}")
+    if not excuses.stale_messages:
+        broken += [
+            f"the message of job {job.id}, {job.status}, still offers to cancel" for job in jobs if stale[job.id]
+        ]
     for person in people:
         broken += whose(person, jobs)
         if not excuses.reordered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import traceback
 from collections import Counter
@@ -26,7 +27,7 @@ REST_TIMEOUT_S = 120.0
 LOOK_S = 0.15
 #: What comes a little later than the rest, such as the end of a message with a progress.
 QUIET_S = 0.4
-LOG_LINES = 40
+LOG_LINES = 20
 
 
 class BrokenError(Exception):
@@ -82,7 +83,7 @@ async def play(scene: Scene, kind: Kind, number: int, seed: int, tally: Tally, *
         broken = traceback.format_exception(error)
     if broken:
         about = f"fault {number}, {kind.name}, seed {seed}:"
-        raise BrokenError("\n".join([about, *broken, *log_tail(scene, log_before)]))
+        raise BrokenError("\n".join([about, *broken, "", *log_about(broken, scene.log_since(log_before))]))
     tally.faults[kind.name] += 1
     tally.outcomes += found.outcomes
     tally.repeats += found.repeats
@@ -90,9 +91,11 @@ async def play(scene: Scene, kind: Kind, number: int, seed: int, tally: Tally, *
     tally.seconds += time.monotonic() - began
 
 
-def log_tail(scene: Scene, start: int) -> list[str]:
-    """Return the last lines that the bot has logged since the log was so long."""
-    return scene.log_since(start).splitlines()[-LOG_LINES:]
+def log_about(broken: Sequence[str], log: str) -> list[str]:
+    """Return what the log says of the jobs that are named as broken, and its last lines."""
+    lines = log.splitlines()
+    named = {f'"job_id": {job_id},' for sentence in broken for job_id in re.findall(r"job (\d+)", sentence)}
+    return [*(line for line in lines if any(name in line for name in named)), "", *lines[-LOG_LINES:]]
 
 
 async def at_rest(scene: Scene) -> list[str]:

@@ -73,7 +73,7 @@ def broken(someone: Person, *jobs: Job, **excuses: Any) -> list[str]:
         (Status.FAILED, [PICTURE], "1 pictures"),
         (Status.CANCELLED, [], ""),
         (Status.CANCELLED, [PICTURE], "1 pictures"),
-        (Status.CANCELLED, [("job:cancel:1", None)], "still offer to cancel"),
+        (Status.CANCELLED, [("job:cancel:1", None)], "still offers to cancel"),
         (Status.RUNNING, [], "is running"),
         (Status.PAINTED, [PICTURE], "is painted"),
         (Status.DELIVERED, [PICTURE, ("job:file:2", COLOURS[0])], "job 2 was told of and is not stored"),
