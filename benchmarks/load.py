@@ -1,7 +1,9 @@
 """A thousand people within ten minutes, on one machine, with a model that takes no time.
 
     python -m benchmarks.load [--users 1000] [--factor 4] [--slots 2] [--quick]
+    python -m benchmarks.load --engine postgres [--bots 2] [--workers 2]
 
+The bot is one process on SQLite, or several bots and workers on a PostgreSQL of their own, each a process.
 Two parts. *Ten minutes*: everybody comes at a moment of his own, chooses a mode, sends a photo and a style, waits for
 the painting, and presses a few buttons; between two things he thinks, eight seconds on average. The ten minutes are
 compressed by the factor, pauses and all, but not the work of the bot: its load is that many times as high. *A rush*:
@@ -22,7 +24,10 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from statistics import mean, median, quantiles
 
@@ -33,6 +38,8 @@ from benchmarks.machine import processor
 from benchmarks.report import claim, point, table
 from sandbox.server import Sandbox, SandboxUser
 from tests.chat import Message, after, buttons, has_button, is_result, says
+from tests.machines import Machines
+from tests.postgres import server
 from tests.toy_algorithm import toy_photo
 
 TEN_MINUTES_S = 600.0
@@ -41,6 +48,7 @@ LAST_ARRIVAL_S = 540.0
 THINKING_S = 8.0
 PATIENCE_S = 120.0
 SAMPLES = 10
+QUEUE_PER_USER = 4
 GREEDY_EVERY = 10
 GREEDY_ORDERS = 3
 FAIR = 2.0
@@ -133,16 +141,48 @@ async def rush(day: Day) -> tuple[list[float], list[float]]:
     return [each for number, each in enumerate(waits) if number % GREEDY_EVERY], waits[::GREEDY_EVERY]
 
 
-async def watch_memory(process: psutil.Process, day: Day) -> list[dict[str, object]]:
+@asynccontextmanager
+async def on_sqlite(
+    sandbox: Sandbox, folder: str, arguments: argparse.Namespace
+) -> AsyncIterator[list[psutil.Process]]:
+    """Run one bot; yield its process."""
+    settings = {"pool_size": arguments.slots, "queue_limit": QUEUE_PER_USER * arguments.users}
+    async with bot_process(sandbox, folder, command=("-m", "tests.toy_bot"), **settings) as bot:
+        yield [psutil.Process(bot.pid)]
+
+
+@asynccontextmanager
+async def on_postgres(
+    sandbox: Sandbox, folder: str, arguments: argparse.Namespace
+) -> AsyncIterator[list[psutil.Process]]:
+    """Run bots, which paint nothing, and workers; yield their processes."""
+    limit = str(QUEUE_PER_USER * arguments.users)
+    with server() as postgres:
+        house = Machines(sandbox, postgres.url(postgres.new_database()), Path(folder))
+        async with house.balancer.running():
+            try:
+                for _ in range(arguments.bots):
+                    await house.bot(QUEUE_LIMIT=limit)
+                for _ in range(arguments.workers):
+                    await house.worker(POOL_SIZE=str(arguments.slots))
+                yield [psutil.Process(machine.process.pid) for machine in house.started]
+            finally:
+                await house.close()
+
+
+ENGINES = {"sqlite": on_sqlite, "postgres": on_postgres}
+
+
+async def watch_memory(processes: list[psutil.Process], day: Day) -> list[dict[str, object]]:
     """Return a row for each tenth of the ten minutes."""
     rows: list[dict[str, object]] = []
     for sample in range(SAMPLES + 1):
-        workers = sum(each.memory_full_info().pss for each in process.children(recursive=True))
+        painters = [each for process in processes for each in process.children(recursive=True)]
         rows.append(
             {
                 "minute": round(sample * TEN_MINUTES_S / SAMPLES / 60, 1),
-                "bot's process, MB": round(process.memory_info().rss / MB),
-                "its workers, MB": round(workers / MB),
+                "bots and workers, MB": round(sum(each.memory_info().rss for each in processes) / MB),
+                "what they paint with, MB": round(sum(each.memory_full_info().pss for each in painters) / MB),
             }
         )
         if sample < SAMPLES:
@@ -155,18 +195,9 @@ async def measure(arguments: argparse.Namespace) -> None:
     chance = Random(SEED)
     day = Day(arguments.factor)
     with tempfile.TemporaryDirectory() as folder:
-        async with (
-            Sandbox() as sandbox,
-            bot_process(
-                sandbox,
-                folder,
-                command=("-m", "tests.toy_bot"),
-                pool_size=arguments.slots,
-                queue_limit=10 * arguments.users,
-            ) as bot,
-        ):
+        async with Sandbox() as sandbox, ENGINES[arguments.engine](sandbox, folder, arguments) as processes:
             began = time.perf_counter()
-            watching = asyncio.create_task(watch_memory(psutil.Process(bot.pid), day))
+            watching = asyncio.create_task(watch_memory(processes, day))
             users = [sandbox.user() for _ in range(arguments.users)]
             await asyncio.gather(*(visit(user, day, Random(chance.random())) for user in users))
             lost = await drained(sandbox)
@@ -207,6 +238,9 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--factor", type=float, default=4.0, help="how many times the ten minutes are compressed")
     parser.add_argument("--slots", type=int, default=2)
+    parser.add_argument("--engine", choices=ENGINES, default="sqlite")
+    parser.add_argument("--bots", type=int, default=2, help="on postgres")
+    parser.add_argument("--workers", type=int, default=2, help="on postgres, with so many slots each")
     parser.add_argument("--quick", action="store_true", help="a dozen people in a few seconds, to see that it works")
     arguments = parser.parse_args()
     if arguments.quick:
