@@ -301,7 +301,7 @@ class Store:
     def _cancelled(self, connection: Connection, job_id: int) -> None:
         """This job was just cancelled."""
 
-    def _may_change(self, connection: Connection, job_id: int) -> bool:
+    def may_change(self, connection: Connection, job_id: int) -> bool:
         """Tell whether this process may say what became of the job."""
         return True
 
@@ -315,7 +315,7 @@ class Store:
         """Compare and set: a job whose state is not among the allowed ones is left alone."""
 
         def write(connection: Connection) -> Job:
-            if self._may_change(connection, job_id):
+            if self.may_change(connection, job_id):
                 change = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(allowed))
                 connection.execute(change.values(status=status, **values))
             return get_job(connection, job_id)

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if name not in ("BOT_TOKEN", "PORT")}
+    settings = ("BOT_TOKEN", "PORT", "DATABASE_URL", "POOL_SIZE")
+    clean = {name: value for name, value in os.environ.items() if name not in settings}
     return subprocess.run(
         [sys.executable, "main.py", *arguments],
         cwd=ROOT,
@@ -117,6 +118,23 @@ def test_serve_needs_a_token_and_right_settings() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="the device may be there")
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"BOT_TOKEN": ""}, "BOT_TOKEN is not set"),
+        ({"DATABASE_URL": ""}, "DATABASE_URL is not set to postgresql://"),
+        ({"DATABASE_URL": "sqlite:///bot.sqlite3"}, "DATABASE_URL is not set to postgresql://"),
+        ({"POOL_SIZE": "0"}, "POOL_SIZE='0' is not allowed"),
+    ],
+)
+def test_a_worker_needs_the_bots_token_and_database_and_a_slot(settings: dict[str, str], sentence: str) -> None:
+    given = {"BOT_TOKEN": "12345:" + "A" * 35, "DATABASE_URL": "postgresql://bot@127.0.0.1:9/bot"}
+    done = run("worker", **given | settings)
+    assert done.returncode == 2
+    assert done.stderr.startswith(sentence)
+    assert done.stderr.count("\n") == 1
+
+
 def test_serve_needs_the_device_that_it_is_told_to_use() -> None:
     done = run("serve", BOT_TOKEN="12345:" + "A" * 35, DEVICE="mps")
     assert done.returncode == 2

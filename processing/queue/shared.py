@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from processing.estimate import Turn
-from processing.job import Job, JobEndedError, NothingToKeepError, Status
+from processing.job import Job, JobEndedError, NothingToKeepError, Status, UnknownJobError
 from processing.lanes import Lane
 from processing.queue.local import CANCEL_TIMEOUT_S, JobRunner, LocalQueue
 from processing.shared.listener import Listener
@@ -248,13 +248,17 @@ class SharedQueue(LocalQueue):
         for job_id, job in held.items():
             if job_id in self._running or job_id in self._carried.telling:
                 continue
-            # An answer of the database was lost on its way here.
-            if job.status is Status.RUNNING:
-                await self._shared.give_back(job_id)
-            elif job.status in (Status.PAINTED, Status.FAILED) and not job.told:
-                self._finish(await self._shared.get(job_id))
-            else:
-                await self._shared.release(job_id)
+            with suppress(UnknownJobError):  # its user was forgotten this moment
+                await self._take_up(job_id, job)
+
+    async def _take_up(self, job_id: int, job: Held) -> None:
+        """Go on with a job that nothing here minds: an answer of the database was lost on its way."""
+        if job.status is Status.RUNNING:
+            await self._shared.give_back(job_id)
+        elif job.status in (Status.PAINTED, Status.FAILED) and not job.told:
+            self._finish(await self._shared.get(job_id))
+        else:
+            await self._shared.release(job_id)
 
     async def _sweep(self) -> None:
         swept = await self._shared.sweep(STALLED_AFTER_S)

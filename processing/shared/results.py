@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Column, Connection, delete, insert, select
 
 from processing.shared.store import SharedStore
+from processing.shared.tables import pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,16 +18,31 @@ class StoredResults:
     store: SharedStore
 
     async def put(self, job_id: int, picture: bytes, photo: bytes) -> None:
-        await self.store.put_pictures(job_id, picture, photo)
+        row = {"job_id": job_id, "picture": picture, "photo": photo, "stored_at": datetime.now(UTC)}
+
+        def write(connection: Connection) -> None:
+            if self.store.may_change(connection, job_id):
+                connection.execute(delete(pictures).where(pictures.c.job_id == job_id))
+                connection.execute(insert(pictures).values(row))
+
+        await self.store.database.write(write)
 
     async def has(self, job_id: int) -> bool:
-        return await self.store.has_pictures(job_id)
+        return await self._get(pictures.c.job_id, job_id) is not None
 
     async def get_picture(self, job_id: int) -> bytes | None:
-        return await self.store.get_picture(job_id, as_photo=False)
+        return await self._get(pictures.c.picture, job_id)
 
     async def get_photo(self, job_id: int) -> bytes | None:
-        return await self.store.get_picture(job_id, as_photo=True)
+        return await self._get(pictures.c.photo, job_id)
 
     async def discard(self, job_id: int) -> None:
-        await self.store.remove_pictures(job_id)
+        def write(connection: Connection) -> None:
+            if self.store.may_change(connection, job_id):
+                connection.execute(delete(pictures).where(pictures.c.job_id == job_id))
+
+        await self.store.database.write(write)
+
+    async def _get(self, column: Column[bytes], job_id: int) -> bytes | None:
+        query = select(column).where(pictures.c.job_id == job_id)
+        return await self.store.database.read(lambda connection: connection.scalar(query))

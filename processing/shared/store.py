@@ -79,6 +79,7 @@ class SharedStore(Store):
 
     def __init__(self, url: str) -> None:
         super().__init__(url, SharedDatabase)
+        self.database = self._database
         self.conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self.worker_id: int | None = None
 
@@ -171,7 +172,7 @@ class SharedStore(Store):
 
     async def claim(self, job_id: int) -> Job | None:
         def write(connection: Connection) -> Job | None:
-            if not self._may_change(connection, job_id):
+            if not self.may_change(connection, job_id):
                 return None
             if self.worker_id is not None:
                 # So that nobody takes it over while it is being sent.
@@ -185,7 +186,7 @@ class SharedStore(Store):
 
         def write(connection: Connection) -> None:
             carrier_id = _carrier_of(connection, job_id)
-            mine = carrier_id is not None and self._may_change(connection, job_id)
+            mine = carrier_id is not None and self.may_change(connection, job_id)
             if carrier_id is not None and mine and _is_over(get_job(connection, job_id)):
                 _put_away(connection, carrier_id)
 
@@ -199,7 +200,7 @@ class SharedStore(Store):
         def write(connection: Connection) -> Job:
             self._one_at_a_time(connection)
             carrier_id, job = _carrier_of(connection, job_id), get_job(connection, job_id)
-            if job.status is Status.RUNNING and carrier_id is not None and self._may_change(connection, job_id):
+            if job.status is Status.RUNNING and carrier_id is not None and self.may_change(connection, job_id):
                 carriers.retry(connection, carrier_id)
                 _say(connection, Word.LOOK)
                 return _wait_again(connection, job_id)
@@ -227,39 +228,6 @@ class SharedStore(Store):
     async def dialogues_with(self, name: str) -> list[tuple[str, dict[str, Any]]]:
         query = select(dialogues.c.key, dialogues.c.data).where(dialogues.c.data[name].is_not(None))
         return await self._database.read(lambda connection: [(key, data) for key, data in connection.execute(query)])
-
-    # --- pictures
-
-    async def put_pictures(self, job_id: int, picture: bytes, photo: bytes) -> None:
-        """Store the pictures of a job, in the place of earlier ones; those of another process's job are left."""
-        now = datetime.now(UTC)
-
-        def write(connection: Connection) -> None:
-            if self._may_change(connection, job_id):
-                connection.execute(delete(tables.pictures).where(tables.pictures.c.job_id == job_id))
-                row = {"job_id": job_id, "picture": picture, "photo": photo, "stored_at": now}
-                connection.execute(insert(tables.pictures).values(row))
-
-        await self._database.write(write)
-
-    async def get_picture(self, job_id: int, *, as_photo: bool) -> bytes | None:
-        """Return the job's PNG, or its photo; None: it is not there."""
-        column = tables.pictures.c.photo if as_photo else tables.pictures.c.picture
-        query = select(column).where(tables.pictures.c.job_id == job_id)
-        return await self._database.read(lambda connection: connection.scalar(query))
-
-    async def has_pictures(self, job_id: int) -> bool:
-        query = select(tables.pictures.c.job_id).where(tables.pictures.c.job_id == job_id)
-        return await self._database.read(lambda connection: connection.scalar(query)) is not None
-
-    async def remove_pictures(self, job_id: int) -> None:
-        """Delete the pictures of a job; those of another process's job are left."""
-
-        def write(connection: Connection) -> None:
-            if self._may_change(connection, job_id):
-                connection.execute(delete(tables.pictures).where(tables.pictures.c.job_id == job_id))
-
-        await self._database.write(write)
 
     # --- inside the transactions
 
@@ -296,7 +264,7 @@ class SharedStore(Store):
         else:
             _say(connection, Word.CUT, job_id)
 
-    def _may_change(self, connection: Connection, job_id: int) -> bool:
+    def may_change(self, connection: Connection, job_id: int) -> bool:
         if self.worker_id is None:
             return True
         mine = select(carried.c.job_id).join(tables.carriers, _carries()).where(carried.c.job_id == job_id)

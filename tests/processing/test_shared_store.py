@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 
 from processing.job import Job, Outcome, QueueFullError, Status, UserQueueFullError
 from processing.shared import tables
+from processing.shared.results import StoredResults
 from processing.shared.store import SharedStore
 from processing.store import StoreError
 from tests.processing.conftest import NewJobs, opened
@@ -119,15 +120,18 @@ async def test_only_who_runs_a_job_says_what_became_of_it(
     one, other = stores
     job = await add(one, new_job)
     await taken(one)
-    await other.put_pictures(job, b"wrong", b"wrong")
+    await StoredResults(other).put(job, b"wrong", b"wrong")
     assert (await other.mark_painted(job, OUTCOME)).status is Status.RUNNING
-    assert not await one.has_pictures(job)
-    await one.put_pictures(job, b"png", b"jpeg")
+    results = StoredResults(one)
+    assert not await results.has(job)
+    await results.put(job, b"png", b"jpeg")
     assert (await one.mark_painted(job, OUTCOME)).status is Status.PAINTED
     assert await other.claim(job) is None
     assert await one.claim(job) == await one.get(job)
-    await other.remove_pictures(job)
-    assert [await other.get_picture(job, as_photo=photo) for photo in (False, True)] == [b"png", b"jpeg"]
+    await StoredResults(other).discard(job)
+    assert [await results.get_picture(job), await results.get_photo(job)] == [b"png", b"jpeg"]
+    await results.discard(job)
+    assert [await results.get_picture(job), await results.has(job)] == [None, False]
 
 
 # --- processes that are gone
@@ -182,7 +186,7 @@ async def test_what_a_silent_process_has_painted_is_only_told(
     one, other = stores
     job = await add(one, new_job)
     await taken(one)
-    await one.put_pictures(job, b"png", b"jpeg")
+    await StoredResults(one).put(job, b"png", b"jpeg")
     await one.mark_painted(job, OUTCOME)
     await silence(one)
     swept = await other.sweep(LONG_S)
@@ -191,7 +195,7 @@ async def test_what_a_silent_process_has_painted_is_only_told(
     untold = await other.take_untold()
     assert untold
     assert (untold.id, untold.status, untold.attempts) == (job, Status.PAINTED, 1)
-    assert await other.get_picture(job, as_photo=True) == b"jpeg"
+    assert await StoredResults(other).get_photo(job) == b"jpeg"
 
 
 async def test_what_a_silent_process_has_told_is_put_away(
