@@ -7,7 +7,7 @@ import re
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
@@ -24,6 +24,8 @@ BEFORE_S = 2.0
 AFTER_S = 0.8
 #: For all to come to rest: tries to tell a user are up to a minute apart by then.
 REST_TIMEOUT_S = 120.0
+#: Every process says every two seconds that it lives, which is a lock and a transaction for a moment.
+LEFT_TIMEOUT_S = 3.0
 LOOK_S = 0.15
 #: What comes a little later than the rest, such as the end of a message with a progress.
 QUIET_S = 0.4
@@ -70,11 +72,11 @@ async def play(scene: Scene, kind: Kind, number: int, seed: int, tally: Tally, *
             await kind.strike(scene)
             await asyncio.sleep(scene.chance.uniform(0, AFTER_S))
             over.set()
-        broken = await at_rest(scene)
+        broken = await none_of(scene.under_way, REST_TIMEOUT_S, quiet_s=QUIET_S)
         jobs = scene.engine.jobs_of(person.user.id for person in scene.people)
         found = account(scene.people, jobs, scene.excuses)
         broken += found.broken
-        broken += scene.left_behind()
+        broken += await none_of(scene.left_behind, LEFT_TIMEOUT_S)
         if not jobs:
             broken.append("nobody had a job")
         if scene.sandbox.token in scene.log_since(log_before):
@@ -98,19 +100,19 @@ def log_about(broken: Sequence[str], log: str) -> list[str]:
     return [*(line for line in lines if any(name in line for name in named)), "", *lines[-LOG_LINES:]]
 
 
-async def at_rest(scene: Scene) -> list[str]:
-    """Wait until nothing is under way, and return what still is when the patience ends."""
-    until = time.monotonic() + REST_TIMEOUT_S
+async def none_of(look: Callable[[], list[str]], patience_s: float, *, quiet_s: float = 0.0) -> list[str]:
+    """Look until nothing is found for quiet_s, and return what is still found when the patience ends."""
+    until = time.monotonic() + patience_s
     quiet_since: float | None = None
     while True:
-        under_way = scene.under_way()
+        found = look()
         now = time.monotonic()
-        if under_way:
+        if not found:
+            quiet_since = quiet_since or now
+            if now - quiet_since >= quiet_s:
+                return []
+        elif now > until:
+            return found
+        else:
             quiet_since = None
-            if now > until:
-                return under_way
-        elif quiet_since is None:
-            quiet_since = now
-        elif now - quiet_since > QUIET_S:
-            return []
         await asyncio.sleep(LOOK_S)
