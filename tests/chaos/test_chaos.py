@@ -11,7 +11,7 @@ from tests.chaos.faults import kinds_on
 from tests.chaos.rounds import Tally, play
 from tests.chaos.scene import scene_on
 
-SHORT = ("worker-exits-in-preview", "server-error", "three-times", "worker-killed", "full-disk", "bot-killed")
+SHORT = ("worker-exits-in-preview", "server-error", "three-times", "full-disk", "bot-killed")
 SEED = 1
 
 
