@@ -70,6 +70,8 @@ async def kill_remote_worker(scene: Scene) -> None:
 async def stop_database(scene: Scene) -> None:
     """PostgreSQL is stopped, every connection cut, and started again a little later."""
     assert isinstance(scene.engine, Postgres)
+    # A message was sent whose number could not be stored: another is sent in its place.
+    scene.excuses.stale_messages = True
     await scene.engine.stop()
     await asyncio.sleep(scene.chance.uniform(*STOPPED_S))
     await scene.engine.start()
@@ -122,6 +124,7 @@ async def out_of_order(scene: Scene) -> None:
 
 async def full_disk(scene: Scene) -> None:
     assert scene.disk is not None
+    scene.excuses.stale_messages = True
     await asyncio.to_thread(scene.disk.fill)
     await asyncio.sleep(scene.chance.uniform(*FULL_DISK_S))
     scene.disk.free()

@@ -22,8 +22,9 @@ from tests.chaos.engines import Engine, Part, running
 from tests.chaos.people import Person
 from tests.chaos.promises import Excuses, Told
 from tests.chaos.toy import FOLDER, RUNNING
-from tests.machines import HOST, READY, ROOT, START_TIMEOUT_S, Balancer, Machine
+from tests.machines import HOST, READY, ROOT, Balancer, Machine
 
+START_TIMEOUT_S = 180.0
 JOB_TIMEOUT_S = 4
 WORKER_MEMORY_MB = 700
 #: For requests of a killed bot that its server has read already.
@@ -101,6 +102,8 @@ class Scene:
         self.machines.remove((machine, part))
         if machine.url:
             self._balancer.targets.remove(machine.url)
+        # A message that it was about to edit or to remove is nobody's any more.
+        self.excuses.stale_messages = True
         if number is signal.SIGKILL:
             await asyncio.sleep(LAST_REQUESTS_S)
             self._excuse_what_was_cut()
@@ -109,7 +112,6 @@ class Scene:
 
     def _excuse_what_was_cut(self) -> None:
         """Between Telegram's taking a message and the mark of it the bot can die: the message comes once more."""
-        self.excuses.stale_messages = True
         told = Told.in_chats(self.people)
         for job in self.engine.jobs_of(person.user.id for person in self.people):
             unmarked = job.status is Status.PAINTED or (job.status is Status.FAILED and job.told_at is None)
