@@ -1,6 +1,7 @@
 """`python -m tests.chaos.bot COMMAND`: the program with the toy painters alone, and with less patience.
 
-Telegram's slowness is waited for, and progress is shown, in tenths of a second, so that a fault is over in seconds.
+Telegram's answers are waited for ten seconds and not a minute, progress is shown every few tenths of a second, and a
+process is thought dead within seconds, so that a fault is soon over.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from ml_models.registry import ALGORITHMS
 from processing.status_message import StatusMessages
 from tests.chaos.toy import PAINTER, SKETCH
 
-ANSWER_TIMEOUT_S = 3.0
-DOWNLOAD_TIMEOUT_S = 6.0
+ANSWER_TIMEOUT_S = 10.0
+DOWNLOAD_TIMEOUT_S = 15.0
 SECONDS_BETWEEN_EDITS = 0.3
 SECONDS_TO_READ = 0.1
 #: Of silence, after which others go on with a process's jobs.

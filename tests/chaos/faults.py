@@ -18,7 +18,7 @@ from tests.chaos.toy import DEMAND, HALF_PREVIEW
 TROUBLE_S = (0.5, 2.5)
 MOST_REQUESTS = 12
 #: Longer than the bot waits for an answer here.
-SILENCE_S = 4.0
+SILENCE_S = 11.0
 STOPPED_S = (0.2, 4.0)
 FULL_DISK_S = (0.5, 3.0)
 UPLOAD_S = 1.0
