@@ -30,10 +30,10 @@ from ml_models.registry import ALGORITHMS
 from processing.folders import JobFolders
 from processing.pool import Pool
 from processing.queue import shared
+from processing.queue.local import LocalQueue
 from processing.runner import Runner
 from processing.shared.results import StoredResults
 from processing.shared.store import SharedStore, create_store
-from tests.processing.conftest import make_queue
 from tests.toy_algorithm import TOY, toy_photo
 
 ALGORITHMS["toy"] = TOY
@@ -69,7 +69,11 @@ async def main():
     pool = Pool(2, memory_mb=700)
     await pool.start()
     runner = Runner(store, pool, Pictures(), Chat(), results, timeout_s=4.0, max_megapixels=1, memory_mb=700)
-    queue = make_queue(store, runner, slots=2)
+    limits = {"slots": 2, "queue_limit": 9, "user_queue_limit": 9}
+    if isinstance(store, SharedStore):
+        queue = shared.SharedQueue(store, runner, quiet=Chat().clear, **limits)
+    else:
+        queue = LocalQueue(store, runner, **limits)
     await queue.start()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -97,7 +101,7 @@ class Bot:
         self.process = await asyncio.to_thread(
             subprocess.Popen, [sys.executable, "-c", BOT, str(self.data), self.database_url], env=environment
         )
-        await until((self.data / "ready").exists, 30.0)
+        await until((self.data / "ready").exists, 60.0)
 
     def family(self) -> list[psutil.Process]:
         """Return the processes that it started: the one that forks workers, and a worker a slot."""
