@@ -22,10 +22,10 @@ from ml_models.registry import ALGORITHMS, Algorithm
 from processing import folders as folders_module
 from processing import runner as runner_module
 from processing.folders import JobFolders
-from processing.job import Job, NothingToKeepError, Outcome, Picture, Status
+from processing.job import Failure, Job, NothingToKeepError, Outcome, Picture, Status
 from processing.pool import OnProgress, Painted
 from processing.runner import ATTEMPTS_ALLOWED, Runner
-from processing.store import Store
+from processing.store import Store, StoreError
 from tests.processing.conftest import BOTH_ENGINES, NewJobs, until
 from tests.toy_algorithm import QUICK, TOY
 
@@ -391,6 +391,29 @@ async def test_a_full_disk_fails_in_words_and_leaves_nothing(
     assert job.failure
     assert job.failure.code == "failed"
     assert house.chat.reported == [full]
+    assert not house.folders.folder(job.id).exists()
+
+
+async def test_a_job_that_is_cancelled_while_the_disk_is_full_leaves_nothing(
+    house: House, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    failing = asyncio.Event()
+
+    async def mark_failed(job_id: int, failure: Failure) -> Job:
+        failing.set()
+        raise StoreError("the database fails: database or disk is full")
+
+    monkeypatch.setattr("processing.folders.os.fsync", fsync)
+    monkeypatch.setattr(house.store, "mark_failed", mark_failed)
+    job = await house.take(new_job)
+    running = asyncio.create_task(house.runner.run(job))
+    await failing.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
     assert not house.folders.folder(job.id).exists()
 
 
