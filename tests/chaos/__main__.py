@@ -27,7 +27,8 @@ from tests.chaos.scene import scene_on
 
 
 def show(tally: Tally, seed: int, engine: str) -> None:
-    table = Table(title=f"{tally.faults.total()} faults, seed {seed}, {engine}", title_justify="left")
+    print(f"\n{tally.faults.total()} faults, seed {seed}, {engine}")
+    table = Table()
     for column in ("fault", "times"):
         table.add_column(column, justify="left" if column == "fault" else "right")
     for name, times in sorted(tally.faults.items()):
@@ -59,8 +60,11 @@ async def run(arguments: argparse.Namespace) -> int:
                     show(tally, seed, arguments.engine)
                     return 1
                 print(f", {tally.seconds - before_s:.1f} s")
+            late = tally.told_since()
+    for sentence in late:
+        print(f"BROKEN: {sentence}")
     show(tally, seed, arguments.engine)
-    return 0
+    return 1 if late else 0
 
 
 def main() -> None:

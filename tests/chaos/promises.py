@@ -55,9 +55,9 @@ class Told:
                     told.open_messages[job_id] += 1
         return told
 
-    def jobs(self) -> set[int]:
-        """Return the jobs whose outcomes were told."""
-        return {*self.pictures, *self.failures}
+    def in_all(self) -> Counter[int]:
+        """Return how often each job was told of."""
+        return self.pictures + self.failures
 
     def times(self, job_id: int) -> int:
         return self.pictures[job_id] + self.failures[job_id]
@@ -92,7 +92,7 @@ def account(people: Sequence[Person], jobs: Sequence[Job], excuses: Excuses) -> 
     told = Told.in_chats(people)
     broken = [sentence for job in jobs if (sentence := outcome(job, told))]
     known = {job.id for job in jobs}
-    broken += [f"job {job_id} was told of and is not stored" for job_id in told.jobs() - known]
+    broken += [f"job {job_id} was told of and is not stored" for job_id in set(told.in_all()) - known]
     extra = Counter({job.id: told.times(job.id) - 1 for job in jobs if told.times(job.id) > 1})
     unexplained = extra - excuses.told_twice
     if unexplained.total() > excuses.lost_answers:

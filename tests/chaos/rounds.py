@@ -15,7 +15,7 @@ from random import Random
 from processing.job import Status
 from tests.chaos.faults import Kind
 from tests.chaos.people import Person
-from tests.chaos.promises import Excuses, account
+from tests.chaos.promises import Excuses, Told, account
 from tests.chaos.scene import Scene
 
 PEOPLE = 6
@@ -38,13 +38,26 @@ class BrokenError(Exception):
 
 @dataclass(slots=True)
 class Tally:
-    """What happened so far."""
+    """What happened so far.
+
+    Attributes:
+        told: for all people of earlier rounds, how often they were told of each job.
+    """
 
     faults: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[Status] = field(default_factory=Counter)
     repeats: int = 0
     stale: int = 0
     seconds: float = 0.0
+    told: list[tuple[Person, Counter[int]]] = field(default_factory=list)
+
+    def told_since(self) -> list[str]:
+        """Return who was told something after the round in which he had it all."""
+        return [
+            f"user {person.user.id} was told of jobs {sorted(now - before)} long after they had ended"
+            for person, before in self.told
+            if (now := Told.in_chats([person]).in_all()) != before
+        ]
 
 
 def dealt(kinds: Sequence[Kind], seed: int) -> Iterator[tuple[int, Kind]]:
@@ -91,6 +104,7 @@ async def play(scene: Scene, kind: Kind, number: int, seed: int, tally: Tally, *
     tally.repeats += found.repeats
     tally.stale += found.stale
     tally.seconds += time.monotonic() - began
+    tally.told += [(person, Told.in_chats([person]).in_all()) for person in scene.people]
 
 
 def log_about(broken: Sequence[str], log: str) -> list[str]:

@@ -24,4 +24,5 @@ async def test_faults_of_every_group_lose_nothing_and_leave_nothing(tmp_path: Pa
         for number, name in enumerate(SHORT, 1):
             if name != "full-disk" or scene.disk is not None:
                 await play(scene, chosen[name], number, SEED, tally, people=3)
+        assert not tally.told_since()
     assert tally.outcomes.total() > len(SHORT)

@@ -16,7 +16,7 @@ from tests.chaos.engines import wrong_files
 from tests.chaos.faults import KINDS
 from tests.chaos.people import COLOURS, Person, Wish
 from tests.chaos.promises import Excuses, account
-from tests.chaos.rounds import dealt
+from tests.chaos.rounds import Tally, dealt
 from tests.chat import Message
 from tests.toy_algorithm import toy_photo
 
@@ -91,6 +91,11 @@ def test_a_repeat_is_excused_once_by_a_crash_or_a_lost_answer() -> None:
     assert not broken(twice, delivered, lost_answers=1)
     assert broken(twice, delivered, told_twice=Counter([2]))
     assert broken(person(PICTURE, PICTURE, PICTURE), delivered, told_twice=Counter([1]))
+
+
+def test_what_comes_after_its_round_is_seen() -> None:
+    assert not Tally(told=[(person(PICTURE), Counter([1]))]).told_since()
+    assert "[1]" in Tally(told=[(person(PICTURE, PICTURE), Counter([1]))]).told_since()[0]
 
 
 def test_what_was_sent_is_ordered_once_unless_it_was_withdrawn_or_refused() -> None:
