@@ -40,7 +40,7 @@ from processing.queue.shared import SharedQueue
 from processing.runner import Runner
 from processing.shared.locks import SharedLocks
 from processing.shared.results import StoredResults
-from processing.shared.store import SharedStore
+from processing.shared.store import SharedStore, create_store
 from processing.status_message import StatusMessages
 from processing.store import Store
 from reporting.logs import redact
@@ -169,7 +169,7 @@ async def work(settings: Settings, stop: asyncio.Event) -> None:
 async def _parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     """Open what bots and workers have in common, the queue last; the stack closes it in the reverse order."""
     await _check_device(settings.device)
-    store = SharedStore(settings.database) if settings.is_shared else Store(settings.database)
+    store = create_store(settings.database)
     await store.open()
     stack.push_async_callback(store.close)
     bot = create_bot(settings)

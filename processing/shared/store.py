@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, make_url, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, make_url, select, update
 
 from processing.job import Failure, Job, NewJob, Status
 from processing.lanes import lane_of
@@ -22,6 +22,8 @@ from processing.tables import dialogues, jobs
 #: The channel on which processes tell one another of jobs.
 CHANNEL = "painter"
 WORKER_LOSSES_ALLOWED = 1
+#: No worker's id: who has left may change nothing any more.
+NOBODY = 0
 
 
 class Word(StrEnum):
@@ -115,9 +117,9 @@ class SharedStore(Store):
 
     async def leave(self) -> None:
         """Hand what this process has to do with to the others, and be no worker any more."""
-        worker_id, self.worker_id = self.worker_id, None
-        if worker_id is None:
+        if self.worker_id is None:
             return
+        worker_id, self.worker_id = self.worker_id, NOBODY
 
         def write(connection: Connection) -> None:
             self._one_at_a_time(connection)
@@ -258,6 +260,8 @@ class SharedStore(Store):
         connection.execute(mine.values(carrier_id=carrier.id, keep_asked=False))
 
     def _cancelled(self, connection: Connection, job_id: int) -> None:
+        # A process that is gone may have stored them and said so no more.
+        _drop_pictures(connection, job_id)
         carrier_id = _carrier_of(connection, job_id)
         if carrier_id is not None and carriers.cancel(connection, carrier_id):
             connection.execute(delete(carried).where(carried.c.job_id == job_id))
@@ -286,6 +290,8 @@ class SharedStore(Store):
             (swept.failed if job.status is Status.FAILED else swept.again).append(job.id)
         elif job is not None and not _is_over(job):
             swept.to_tell.append(job.id)
+        if job is not None and job.status in (Status.FAILED, Status.CANCELLED):
+            _drop_pictures(connection, job.id)
         _pass_on(connection, carrier.id, job)
 
     def _mend(self, connection: Connection, swept: Swept) -> None:
@@ -307,14 +313,9 @@ class SharedStore(Store):
                 carriers.finish(connection, carrier_id)
 
 
-def is_shared(url: str) -> bool:
-    """Tell whether the address of a database is one that many machines can reach."""
-    return make_url(url).get_backend_name() == "postgresql"
-
-
 def create_store(url: str) -> Store:
-    """Return the store for the SQLAlchemy address of a database."""
-    return SharedStore(url) if is_shared(url) else Store(url)
+    """Return the store for the SQLAlchemy address of a database: SQLite's is one machine's own."""
+    return SharedStore(url) if make_url(url).get_backend_name() == "postgresql" else Store(url)
 
 
 def _pass_on(connection: Connection, carrier_id: int, job: Job | None) -> None:
@@ -332,6 +333,10 @@ def _wait_again(connection: Connection, job_id: int) -> Job:
     return get_job(connection, job_id)
 
 
+def _drop_pictures(connection: Connection, job_id: int) -> None:
+    connection.execute(delete(tables.pictures).where(tables.pictures.c.job_id == job_id))
+
+
 def _put_away(connection: Connection, carrier_id: int) -> None:
     carriers.finish(connection, carrier_id)
     connection.execute(delete(carried).where(carried.c.carrier_id == carrier_id))
@@ -345,15 +350,15 @@ def _lane(job: Job) -> str:
     return lane_of(job.order.algorithm, job.order.size_px).value
 
 
-def _carries() -> Any:
+def _carries() -> ColumnElement[bool]:
     return tables.carriers.c.id == carried.c.carrier_id
 
 
-def _is_of(worker_id: int) -> Any:
+def _is_of(worker_id: int) -> ColumnElement[bool]:
     return (tables.carriers.c.status == "doing") & (tables.carriers.c.worker_id == worker_id)
 
 
-def _is_beat(worker_id: int) -> Any:
+def _is_beat(worker_id: int) -> ColumnElement[bool]:
     return tables.beats.c.id == worker_id
 
 
@@ -367,7 +372,7 @@ def _job_of(connection: Connection, carrier_id: int) -> Job | None:
 
 
 def _carried_by(connection: Connection, worker_id: int) -> list[tuple[int, Job | None]]:
-    query: Select[Any] = select(tables.carriers.c.id).where(_is_of(worker_id))
+    query = select(tables.carriers.c.id).where(_is_of(worker_id))
     return [(carrier_id, _job_of(connection, carrier_id)) for carrier_id in connection.scalars(query).all()]
 
 

@@ -162,6 +162,26 @@ async def test_a_job_of_a_silent_process_waits_again_and_the_second_loss_fails_i
     assert await carriers(one) == []
 
 
+@pytest.mark.parametrize("end", ["cancelled while it ran", "cancelled while it waits", "lost twice"])
+async def test_pictures_that_a_process_stored_just_before_its_end_go_with_the_job(
+    stores: tuple[SharedStore, SharedStore], new_job: NewJobs, end: str
+) -> None:
+    one, other = stores
+    job = await add(one, new_job)
+    await taken(one)
+    if end == "lost twice":
+        await one.count_worker_loss(job)
+    elif end == "cancelled while it ran":
+        await other.mark_cancelled(job)
+    await StoredResults(one).put(job, b"png", b"jpeg")
+    await silence(one)
+    await other.sweep(LONG_S)
+    if end == "cancelled while it waits":
+        assert await StoredResults(other).has(job)
+        await other.mark_cancelled(job)
+    assert not await StoredResults(other).has(job)
+
+
 async def test_who_was_thought_dead_changes_nothing_when_it_comes_back(
     stores: tuple[SharedStore, SharedStore], new_job: NewJobs
 ) -> None:
@@ -223,6 +243,8 @@ async def test_who_leaves_hands_over_what_it_has_and_loses_no_try(
     again, untold = await taken(other), await other.take_untold()
     assert untold
     assert (again.id, again.attempts, again.worker_losses, untold.id) == (running, 1, 0, painted)
+    # What it still had in hand comes too late.
+    assert (await one.mark_painted(running, OUTCOME)).status is Status.RUNNING
 
 
 async def test_a_beat_tells_what_is_held_by_whom(stores: tuple[SharedStore, SharedStore], new_job: NewJobs) -> None:
