@@ -1,4 +1,4 @@
-"""The fault suite: `python -m tests.chaos [--faults 40] [--seed 1] [--engine sqlite] [--only KIND] [--first 1]`.
+"""The fault suite: `python -m tests.chaos [--faults 40] [--seed 1] [--engine sqlite] [--only KIND]`.
 
 The bot runs as a process of its own against the sandbox; people order, cancel, keep and swap, and at random moments
 something breaks: a process, the network to Telegram, the order of updates, the disk, a worker from within. After each
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import sys
 import tempfile
 from itertools import islice
@@ -60,6 +61,8 @@ async def run(arguments: argparse.Namespace) -> int:
                     show(tally, seed, arguments.engine)
                     return 1
                 print(f", {tally.seconds - before_s:.1f} s")
+                if tally.seconds > 60 * arguments.minutes:
+                    break
             late = tally.told_since()
     for sentence in late:
         print(f"BROKEN: {sentence}")
@@ -73,6 +76,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--engine", choices=sorted(ENGINES), default="sqlite")
     parser.add_argument("--only", choices=[kind.name for kind in KINDS], help="faults of this kind alone")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no fault after so long")
     parser.add_argument("--first", type=int, default=1, help="begin at this fault, as when a story is to be told again")
     sys.exit(asyncio.run(run(parser.parse_args())))
 
