@@ -30,7 +30,9 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.adain
 
 chaos: $(VENV)/dev.stamp
+	sh scripts/ensure_postgresql.sh
 	$(BIN)/python -m tests.chaos --faults 200
+	$(BIN)/python -m tests.chaos --faults 200 --engine postgres
 
 weights: $(VENV)/run.stamp
 	$(BIN)/python main.py weights vgg19
