@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench fuzz weights clean
+.PHONY: run test lint bench fuzz chaos weights clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python main.py
@@ -20,6 +20,7 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.ack
+	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.gatys
 	$(BIN)/python -m benchmarks.memory --quick
 	$(BIN)/python -m benchmarks.seams
@@ -31,6 +32,11 @@ bench: $(VENV)/dev.stamp
 
 fuzz: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.fuzz
+
+chaos: $(VENV)/dev.stamp
+	sh scripts/ensure_postgresql.sh
+	$(BIN)/python -m tests.chaos --faults 200
+	$(BIN)/python -m tests.chaos --faults 200 --engine postgres
 
 weights: $(VENV)/run.stamp
 	$(BIN)/python main.py weights vgg19

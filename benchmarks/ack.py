@@ -15,12 +15,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
-import os
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from statistics import median, quantiles
 
 import psutil
@@ -29,12 +26,8 @@ from rich.console import Console
 from rich.table import Table
 from skimage import data
 
-from main import free_port
+from benchmarks.bots import bot_process, drained
 from sandbox.server import Sandbox, SandboxUser
-
-ROOT = Path(__file__).parents[1]
-START_TIMEOUT_S = 60.0
-DRAIN_TIMEOUT_S = 60.0
 
 Step = Callable[[SandboxUser], Awaitable[object]]
 
@@ -56,26 +49,6 @@ def steps() -> list[Step]:
         lambda user: user.send_text("/help"),
         lambda user: user.send_text("/cancel"),
     ]
-
-
-async def start_bot(sandbox: Sandbox, folder: str, slots: int) -> asyncio.subprocess.Process:
-    port = free_port("127.0.0.1")
-    settings = {
-        "BOT_TOKEN": sandbox.token,
-        "TELEGRAM_API_URL": sandbox.url,
-        "WEBHOOK_URL": f"http://127.0.0.1:{port}/webhook",
-        "PORT": str(port),
-        "DATA_DIR": folder,
-        "POOL_SIZE": str(slots),
-        "QUEUE_LIMIT": "1000",
-        "SHUTDOWN_GRACE_S": "0",
-        "LOG_LEVEL": "WARNING",
-    }
-    bot = await asyncio.create_subprocess_exec(sys.executable, "main.py", "serve", cwd=ROOT, env=os.environ | settings)
-    async with asyncio.timeout(START_TIMEOUT_S):
-        while not any(call.method == "setWebhook" for call in sandbox.requests):
-            await asyncio.sleep(0.1)
-    return bot
 
 
 async def occupy(sandbox: Sandbox, slots: int) -> list[SandboxUser]:
@@ -111,14 +84,6 @@ async def play_round(users: list[SandboxUser], rate: float) -> float:
     return time.perf_counter() - began
 
 
-async def drained(sandbox: Sandbox) -> int:
-    """Return how many updates are still unacknowledged after a while."""
-    until = time.monotonic() + DRAIN_TIMEOUT_S
-    while sandbox.pending_updates and time.monotonic() < until:
-        await asyncio.sleep(0.05)
-    return sandbox.pending_updates
-
-
 async def measure(arguments: argparse.Namespace) -> None:
     table = Table(title=f"{arguments.users} users, {5 * arguments.users} updates a round, {arguments.rate:g} a second")
     for column in (
@@ -134,33 +99,31 @@ async def measure(arguments: argparse.Namespace) -> None:
     ):
         table.add_column(column, justify="right")
     with tempfile.TemporaryDirectory() as folder:
-        async with Sandbox() as sandbox:
-            bot = await start_bot(sandbox, folder, arguments.slots)
-            try:
-                process = psutil.Process(bot.pid)
-                await occupy(sandbox, arguments.slots)
-                users = [sandbox.user() for _ in range(arguments.users)]
-                for number in range(1, arguments.rounds + 1):
-                    sandbox.pushes.clear()
-                    cpu_before = sum(process.cpu_times()[:2])
-                    sent_s = await play_round(users, arguments.rate)
-                    lost = await drained(sandbox)
-                    times = [1000 * seconds for seconds in sandbox.pushes.seconds]
-                    assert len(times) + lost >= 5 * arguments.users
-                    table.add_row(
-                        str(number),
-                        f"{sent_s:.1f}",
-                        f"{median(times):.1f}",
-                        f"{quantiles(times, n=100)[98]:.1f}",
-                        f"{max(times):.1f}",
-                        str(sandbox.pushes.redeliveries),
-                        str(lost),
-                        f"{1000 * (sum(process.cpu_times()[:2]) - cpu_before) / len(times):.1f}",
-                        f"{process.memory_info().rss / 1e6:.0f}",
-                    )
-            finally:
-                bot.terminate()
-                await bot.wait()
+        async with (
+            Sandbox() as sandbox,
+            bot_process(sandbox, folder, pool_size=arguments.slots, queue_limit=1000) as bot,
+        ):
+            process = psutil.Process(bot.pid)
+            await occupy(sandbox, arguments.slots)
+            users = [sandbox.user() for _ in range(arguments.users)]
+            for number in range(1, arguments.rounds + 1):
+                sandbox.pushes.clear()
+                cpu_before = sum(process.cpu_times()[:2])
+                sent_s = await play_round(users, arguments.rate)
+                lost = await drained(sandbox)
+                times = [1000 * seconds for seconds in sandbox.pushes.seconds]
+                assert len(times) + lost >= 5 * arguments.users
+                table.add_row(
+                    str(number),
+                    f"{sent_s:.1f}",
+                    f"{median(times):.1f}",
+                    f"{quantiles(times, n=100)[98]:.1f}",
+                    f"{max(times):.1f}",
+                    str(sandbox.pushes.redeliveries),
+                    str(lost),
+                    f"{1000 * (sum(process.cpu_times()[:2]) - cpu_before) / len(times):.1f}",
+                    f"{process.memory_info().rss / 1e6:.0f}",
+                )
     Console(width=120).print(table)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
@@ -30,6 +31,8 @@ from reporting.notices import Notices
 #: Telegram sends an album's messages within a few tenths of a second.
 ALBUM_PAUSE_S = 0.8
 INSPECTION_TIMEOUT_S = 90.0
+#: Pauses before another try to fetch a file that Telegram did not give.
+FETCH_PAUSES_S = (1.0, 3.0, 9.0)
 #: Pauses before another try to take what is here; after the last the user is told and it is dropped.
 RETRY_PAUSES_S = (1.0, 5.0, 20.0)
 
@@ -172,14 +175,22 @@ class Inbox:
         return True
 
     async def _inspect(self, item: Item) -> StyleTransferError | None:
-        try:
+        """Return what is wrong with the file, or None; one that cannot be fetched is tried again a few times."""
+        problem: DownloadError | None = None
+        with suppress(TimeoutError):
             async with asyncio.timeout(INSPECTION_TIMEOUT_S):
-                await self.pictures.inspect(item.received.picture)
-        except (PictureError, DownloadError) as error:
-            return error
-        except TimeoutError:
-            return DownloadError("it took too long")
-        return None
+                for pause_s in (0.0, *FETCH_PAUSES_S):
+                    await asyncio.sleep(pause_s)
+                    try:
+                        await self.pictures.inspect(item.received.picture)
+                    except PictureError as error:
+                        return error
+                    except DownloadError as error:
+                        log.warning("a file could not be fetched", error=str(error))
+                        problem = error
+                    else:
+                        return None
+        return problem or DownloadError("it took too long")
 
     async def _note(self, person: Person, context: FSMContext, item: Item, problem: StyleTransferError | None) -> None:
         """Keep the item as inspected, or say what is wrong with it and drop it; a cancelled one is gone already."""

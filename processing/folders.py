@@ -57,9 +57,14 @@ class JobFolders:
 
     async def put(self, job_id: int, picture: bytes, photo: bytes) -> None:
         def write() -> None:
-            self.create(job_id)
-            write_durably(self.picture(job_id), picture)
-            write_durably(self.photo(job_id), photo)
+            try:
+                self.create(job_id)
+                write_durably(self.picture(job_id), picture)
+                write_durably(self.photo(job_id), photo)
+            except OSError:
+                # Its job may be cancelled before it is stored that it failed: nobody would come back to this.
+                self.remove(job_id)
+                raise
 
         await asyncio.to_thread(write)
 

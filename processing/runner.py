@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -393,12 +394,17 @@ class Runner:
 
 
 async def _to_the_end(work: Awaitable[T]) -> T:
-    """Await work that cancelling must not cut in the middle: it is finished first, then the cancelling goes on."""
+    """Await work that cancelling must not cut in the middle: it is finished first, then the cancelling goes on.
+
+    However often it is cancelled: whoever waits for the end of a job must not go on while it is still being stored.
+    """
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         if not task.cancelled() and (error := task.exception()):
             log.error("a cancelled job fails", error=str(error))
         raise

@@ -112,6 +112,8 @@ class BotApi:
         file = self._world.files.at_path(request.match_info["path"])
         if file is None:
             return _json(404, ApiError(404, "Not Found").payload())
+        if fault is not None and fault.kind == "half":
+            return await _half_of(request, file.data)
         return web.Response(body=file.data, content_type="application/octet-stream")
 
     def _check_token(self, request: web.Request) -> None:
@@ -122,7 +124,7 @@ class BotApi:
         """Do what the fault says; None where the call is to be carried out."""
         if fault.kind in {"delay", "silence"}:
             await asyncio.sleep(fault.seconds)
-        if fault.kind in {"delay", "lost_answer"}:
+        if fault.kind in {"delay", "half", "lost_answer"}:
             return None
         code = {"flood": 429, "error": 500, "bad_gateway": 502}.get(fault.kind, 0)
         self._record(name, body.fields, code, fault.kind)
@@ -140,6 +142,14 @@ def _broken(request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
+
+
+async def _half_of(request: web.Request, data: bytes) -> web.StreamResponse:
+    response = web.StreamResponse()
+    response.content_length = len(data)
+    await response.prepare(request)
+    await response.write(data[: len(data) // 2])
+    return _broken(request)
 
 
 def _json(status: int, payload: object) -> web.Response:

@@ -17,6 +17,7 @@ class Fault:
             breaks before the call is carried out. half: it breaks in the middle of the upload. silence: the call is
             neither answered nor carried out, and the connection breaks in the end. lost_answer: it is carried out and
             then the connection breaks. delay: it is carried out late.
+        method: "file" for downloads, of which half a one is a file that ends in the middle.
         seconds: retry_after of flood, or how long delay and silence last.
     """
 
@@ -32,6 +33,7 @@ class Faults:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._duplicates: list[int] = []
+        self._swaps = 0
 
     def flood(self, method: str = "*", times: int = 1, *, retry_after: int = 1) -> None:
         self.add("flood", method, times, retry_after)
@@ -58,10 +60,16 @@ class Faults:
         self.add("delay", method, times, seconds)
 
     def duplicate(self, times: int = 1, *, copies: int = 2) -> None:
-        """Push each of the next `times` updates `copies` times through the webhook."""
+        """Push each of the next `times` updates `copies` times, side by side, through the webhook."""
         if times < 1 or copies < 1:
             raise ValueError("times and copies must be at least 1")
         self._duplicates += [copies] * times
+
+    def swap(self, times: int = 1) -> None:
+        """Let each of the next `times` updates be overtaken by the one behind it in its chat, if one comes soon."""
+        if times < 1:
+            raise ValueError("times must be at least 1")
+        self._swaps += times
 
     def add(self, kind: str, method: str = "*", times: int = 1, seconds: float = 1.0) -> None:
         """Add a fault by the name of its kind; raise ValueError for an unknown one."""
@@ -74,6 +82,7 @@ class Faults:
     def clear(self) -> None:
         self._faults.clear()
         self._duplicates.clear()
+        self._swaps = 0
 
     def take(self, method: str) -> Fault | None:
         """Return the fault of this call, used up by one."""
@@ -87,6 +96,12 @@ class Faults:
 
     def copies_of_next_update(self) -> int:
         return self._duplicates.pop(0) if self._duplicates else 1
+
+    def swaps_next_update(self) -> bool:
+        if not self._swaps:
+            return False
+        self._swaps -= 1
+        return True
 
     def pending(self) -> list[dict[str, Any]]:
         """What is still to come, for the page."""

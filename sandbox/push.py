@@ -20,6 +20,8 @@ FIRST_PAUSE_S = 0.2
 MAX_PAUSE_S = 5.0
 # The real server gives up on an answer after about a minute.
 TIMEOUT_S = 60.0
+#: How long an update that is to be overtaken waits for another.
+SWAP_S = 0.6
 MAX_KEPT = 100_000
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 
@@ -113,16 +115,18 @@ class WebhookPusher:
 
     async def _push_chat(self, chat_id: int) -> None:
         while (update := self._updates.first_of(chat_id)) is not None:
+            if self._faults.swaps_next_update():
+                await asyncio.sleep(SWAP_S)
+                update = self._updates.second_of(chat_id) or update
             started = time.perf_counter()
             pause_s = FIRST_PAUSE_S
-            while not await self._push(update):
+            copies = self._faults.copies_of_next_update()
+            self.stats.redeliveries += copies - 1
+            while not any(await asyncio.gather(*(self._push(update) for _ in range(copies)))):
                 self.stats.redeliveries += 1
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, MAX_PAUSE_S)
             self.stats.record(time.perf_counter() - started)
-            for _ in range(self._faults.copies_of_next_update() - 1):
-                self.stats.redeliveries += 1
-                await self._push(update)
             self._updates.acknowledge(update)
         # No await between the last look and here, so that no update falls in between.
         if self._tasks.get(chat_id) is asyncio.current_task():

@@ -77,6 +77,10 @@ class Updates:
         waiting = self._chats.get(chat_id)
         return waiting[0] if waiting else None
 
+    def second_of(self, chat_id: int) -> Update | None:
+        waiting = self._chats.get(chat_id)
+        return waiting[1] if waiting and len(waiting) > 1 else None
+
     def acknowledge(self, update: Update) -> None:
         if self._pending.pop(update.update_id, None) is None:
             return

@@ -105,6 +105,15 @@ async def test_files_in_one_album_are_taken_together(stage: Stage) -> None:
     assert not any(map(says("Now send"), user.messages))
 
 
+async def test_a_download_that_breaks_is_tried_again_before_a_file_is_refused(stage: Stage) -> None:
+    user = await stage.person()
+    stage.sandbox.faults.half("file", 2)
+    png = picture(40, 80, "PNG")
+    await user.send_documents([(png, "a.png", "image/png"), (png, "b.png", "image/png")])
+    assert "256×512" in words(await user.wait_for(is_result))
+    assert not any(map(says("could not fetch"), user.messages))
+
+
 async def test_cancel_drops_what_still_waits_to_be_looked_at(stage: Stage) -> None:
     user = await stage.person()
     stage.sandbox.faults.delay("getFile", 1, seconds=1)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import stat
 import time
 from dataclasses import dataclass, field, replace
@@ -23,10 +22,10 @@ from ml_models.registry import ALGORITHMS, Algorithm
 from processing import folders as folders_module
 from processing import runner as runner_module
 from processing.folders import JobFolders
-from processing.job import Job, NothingToKeepError, NotYetError, Outcome, Picture, RefusedError, Status
+from processing.job import Failure, Job, NothingToKeepError, NotYetError, Outcome, Picture, RefusedError, Status
 from processing.pool import OnProgress, Painted
 from processing.runner import ATTEMPTS_ALLOWED, Runner
-from processing.store import Store
+from processing.store import Store, StoreError
 from reporting.metrics import Metrics
 from tests.processing.conftest import BOTH_ENGINES, NewJobs, until
 from tests.toy_algorithm import QUICK, TOY
@@ -439,6 +438,29 @@ async def test_a_full_disk_fails_in_words_and_leaves_nothing(
     assert not house.folders.folder(job.id).exists()
 
 
+async def test_a_job_that_is_cancelled_while_the_disk_is_full_leaves_nothing(
+    house: House, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    failing = asyncio.Event()
+
+    async def mark_failed(job_id: int, failure: Failure) -> Job:
+        failing.set()
+        raise StoreError("the database fails: database or disk is full")
+
+    monkeypatch.setattr("processing.folders.os.fsync", fsync)
+    monkeypatch.setattr(house.store, "mark_failed", mark_failed)
+    job = await house.take(new_job)
+    running = asyncio.create_task(house.runner.run(job))
+    await failing.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not house.folders.folder(job.id).exists()
+
+
 async def test_a_store_that_fails_for_a_while_loses_no_outcome(
     house: House, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -577,13 +599,16 @@ async def test_cancelling_while_the_picture_is_stored_stores_it_whole(
 
     def slow(path: Path, content: bytes) -> None:
         loop.call_soon_threadsafe(writing.set)
-        os.sched_yield()
+        time.sleep(0.05)
         write(path, content)
 
     monkeypatch.setattr(folders_module, "write_durably", slow)
     job = await house.take(new_job)
     running = asyncio.create_task(house.runner.run(job))
     await writing.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    # By the word of another process, and by a look at the store.
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -14,7 +14,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import SendMessage
 from aiogram.types import BufferedInputFile
-from aiohttp import ClientResponseError
+from aiohttp import ClientPayloadError, ClientResponseError
 
 from sandbox.faults import Faults
 from sandbox.server import Sandbox, SandboxUser
@@ -96,6 +96,16 @@ async def test_a_download_that_fails(sandbox: Sandbox, bot: Bot, user: SandboxUs
     assert await bot.download_file(file.file_path) is not None
 
 
+async def test_half_a_download(sandbox: Sandbox, bot: Bot, user: SandboxUser) -> None:
+    message = await user.send_document(picture(200, 200, "BMP"), "a.bmp")
+    file = await bot.get_file(message["document"]["file_id"])
+    assert file.file_path is not None
+    sandbox.faults.half("file")
+    with pytest.raises(ClientPayloadError):
+        await bot.download_file(file.file_path)
+    assert await bot.download_file(file.file_path) is not None
+
+
 async def test_an_update_several_times(sandbox: Sandbox, bot: Bot, user: SandboxUser, hook: Hook) -> None:
     sandbox.faults.duplicate(copies=3)
     await bot.set_webhook(hook.url)
@@ -107,12 +117,31 @@ async def test_an_update_several_times(sandbox: Sandbox, bot: Bot, user: Sandbox
     assert sandbox.pushes.redeliveries == 2
 
 
+async def test_updates_out_of_order(sandbox: Sandbox, bot: Bot, user: SandboxUser, hook: Hook) -> None:
+    sandbox.faults.swap()
+    await bot.set_webhook(hook.url)
+    for text in ("second", "third"):
+        await user.send_text(text)
+    updates = await hook.received(3)
+    assert [each["message"]["text"] for each in updates] == ["second", "/start", "third"]
+    await eventually(lambda: sandbox.pending_updates == 0)
+
+
+async def test_an_update_that_nothing_overtakes_comes_a_little_late(sandbox: Sandbox, bot: Bot, hook: Hook) -> None:
+    sandbox.faults.swap()
+    await bot.set_webhook(hook.url)
+    await sandbox.user().send_text("alone")
+    assert [each["message"]["text"] for each in await hook.received(1)] == ["alone"]
+
+
 def test_faults_are_checked() -> None:
     faults = Faults()
     with pytest.raises(ValueError, match="unknown fault 'gremlins'"):
         faults.add("gremlins")
     with pytest.raises(ValueError, match="times"):
         faults.error(times=0)
+    with pytest.raises(ValueError, match="times"):
+        faults.swap(times=0)
     faults.flood(times=2)
     faults.clear()
     assert faults.take("getMe") is None
