@@ -72,7 +72,7 @@ def test_the_image_has_all_that_the_bot_imports(image: Path) -> None:
 def test_the_image_holds_no_secret_no_data_and_no_test(image: Path) -> None:
     found = {path.name for path in image.rglob("*")}
     assert not [
-        name for name in found if fnmatch(name, ".env*") or fnmatch(name, "*.sqlite3*") or name == "__pycache__"
+        name for name in found if fnmatch(name, "*.env*") or fnmatch(name, "*.sqlite3*") or name == "__pycache__"
     ]
     assert not {"data", "tests", "benchmarks", ".git", ".venv"} & {path.name for path in image.iterdir()}
 
@@ -123,6 +123,8 @@ def test_compose_waits_for_running_jobs_and_gives_no_rights(name: str) -> None:
     service = COMPOSE["services"][name]
     assert int(service["stop_grace_period"].removesuffix("s")) >= Settings().shutdown_grace_s + DRAIN_TIMEOUT_S + 20
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    # What workers inherit holds no password of the database.
+    assert service["env_file"] == "bot.env"
     assert service["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     assert "healthcheck" in COMPOSE["services"]["postgres"]
 
