@@ -43,6 +43,15 @@ def test_strokes_are_the_seeds() -> None:
     assert float((drawn(image) - drawn(image, seed=1)).abs().mean()) > 0.05
 
 
+def test_strokes_are_weaker_where_there_is_detail_to_keep() -> None:
+    image = torch.zeros(1, 3, 64, 200)
+    image[..., 1::2] = 1.0
+    image[..., :100] = 0.5
+    bare, detailed = drawn(image)[..., :70], drawn(image)[..., 130:]
+    # The deviation of stripes of 0 and 1 is 0.5, at which half is left.
+    assert float(detailed.std() / bare.std()) == pytest.approx(0.5, abs=0.1)
+
+
 def test_strokes_leave_light_and_colours_alone() -> None:
     strokes = drawn(torch.zeros(1, 3, 64, 80))
     assert float(strokes.std()) > 0.1
