@@ -16,7 +16,8 @@ from pydantic import ValidationError
 #: Telegram's longest updates, a long message that replies to another, have a tenth of it.
 MAX_UPDATE_BYTES = 1024 * 1024
 READ_TIMEOUT_S = 10.0
-LARGEST_UPDATE_ID = 2**63 - 1
+#: What a database can hold; Telegram's own numbers have 52 bits at most.
+LARGEST_NUMBER = 2**63 - 1
 #: How an emoji's two halves are written, and one half alone, which could not be stored or sent back.
 HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -43,13 +44,13 @@ async def read_update(request: web.Request, bot: Bot) -> Update | None:
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
     try:
-        given = json.loads(body)
+        given = json.loads(body, parse_int=_number)
         if HALF_CHARACTER.search(body):
             given = json.loads(json.dumps(given, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError):
         raise web.HTTPBadRequest(text="the body is no JSON") from None
     update_id = given.get("update_id") if isinstance(given, dict) else None
-    if type(update_id) is not int or not 0 <= update_id <= LARGEST_UPDATE_ID:
+    if type(update_id) is not int or update_id < 0:
         raise web.HTTPBadRequest(text="the body is no update")
     try:
         update = Update.model_validate(given, context={"bot": bot})
@@ -60,3 +61,10 @@ async def read_update(request: web.Request, bot: Bot) -> Update | None:
         log.error("an update cannot be read", update_id=update_id, where=where)
         return None
     return update
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if abs(number) > LARGEST_NUMBER:
+        raise ValueError(f"a number of {len(text)} digits")
+    return number

@@ -51,6 +51,7 @@ def update(update_id: int, user_id: int, **more: Any) -> dict[str, Any]:
         (b"\xff\xfe", JSON),
         (b"[" * 100_000, JSON),
         (b'{"update_id": ' + b"9" * 5000 + b"}", JSON),
+        (json.dumps(update(500_001, 2**63)).encode(), JSON),
         (b"[1]", JSON),
         (b"null", JSON),
         (b"{}", JSON),
