@@ -28,6 +28,8 @@ bench: $(VENV)/dev.stamp
 	$(BIN)/python -m benchmarks.controls
 	$(BIN)/python -m benchmarks.same_bytes
 	$(BIN)/python -m benchmarks.adain
+	$(BIN)/python -m benchmarks.ultrast --ultra
+	$(BIN)/python -m benchmarks.cyclegan
 	$(BIN)/python -m benchmarks.capacity
 
 fuzz: $(VENV)/dev.stamp

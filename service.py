@@ -218,7 +218,12 @@ async def _parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     pictures = TelegramPictures(bot, limit_mb=settings.file_limit_mb, max_megapixels=settings.max_image_megapixels)
     status_messages = StatusMessages(bot, store, catalogue)
     stack.push_async_callback(status_messages.close)
-    pool = Pool(settings.pool_size, memory_mb=settings.worker_memory_mb, spare=SHORT_SLOTS if settings.pool_size else 0)
+    pool = Pool(
+        settings.pool_size,
+        memory_mb=settings.worker_memory_mb,
+        spare=SHORT_SLOTS if settings.pool_size else 0,
+        metrics=metrics,
+    )
     await pool.start()
     stack.push_async_callback(pool.close)
     runner = Runner(

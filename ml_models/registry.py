@@ -63,6 +63,19 @@ ALGORITHMS: dict[str, Algorithm] = {
             draft="adain",
         ),
         Algorithm("adain", "AdaIN", "ml_models.adain.run_style_transfer:run_style_transfer", Kind.INSTANT, 1, 4, 0.5),
+        Algorithm(
+            "ultrast",
+            "UltraST",
+            "ml_models.ultrast.run_style_transfer:run_style_transfer",
+            Kind.INSTANT,
+            1,
+            4,
+            0.5,
+            max_size_px=10240,
+        ),
+        Algorithm(
+            "cyclegan", "CycleGAN", "ml_models.cyclegan.run_style_transfer:run_style_transfer", Kind.INSTANT, 0, 0, 0.5
+        ),
     )
 }
 DEFAULT_ALGORITHM = "nst_gatys"
