@@ -11,7 +11,7 @@ from PIL import Image
 
 from processing.job import Job, Status
 from tests.chaos.people import Person, refused
-from tests.chat import Message, buttons, has_button
+from tests.chat import Message, buttons, has_button, words
 
 #: How far the JPEGs on the way may take a colour.
 COLOUR_TOLERANCE = 12
@@ -146,11 +146,12 @@ def wishes(person: Person, jobs: Sequence[Job]) -> list[str]:
     """What was sent was ordered once, and nothing was ordered that was not asked for."""
     mine = [job for job in jobs if job.user_id == person.user.id]
     ordered = Counter(pictures_of(job) for job in mine if job.origin.startswith("message:"))
-    missing = sum(not wish.withdrawn and not ordered[wish.file_ids] for wish in person.wishes)
+    lost = [number for number, wish in enumerate(person.wishes) if not wish.withdrawn and not ordered[wish.file_ids]]
     refusals = sum(map(refused, person.user.messages))
     broken = []
-    if missing > refusals:
-        broken.append(f"{missing} pairs of user {person.user.id} were taken and not ordered, {refusals} refused")
+    if len(lost) > refusals:
+        chat = [words(message) or sorted(message) for message in person.user.messages]
+        broken.append(f"pairs {lost} of user {person.user.id} were taken and not ordered, {refusals} refused: {chat}")
     if repeated := [times for times in ordered.values() if times > 1]:
         broken.append(f"pairs of user {person.user.id} were ordered {repeated} times")
     pressed = sum(job.origin.startswith("update:") for job in mine)

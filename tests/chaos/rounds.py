@@ -108,9 +108,9 @@ async def play(scene: Scene, kind: Kind, number: int, seed: int, tally: Tally, *
 
 
 def log_about(broken: Sequence[str], log: str) -> list[str]:
-    """Return what the log says of the jobs that are named as broken, and its last lines."""
+    """Return what the log says of the jobs and users that are named as broken, and its last lines."""
     lines = log.splitlines()
-    named = {f'"job_id": {job_id},' for sentence in broken for job_id in re.findall(r"job (\d+)", sentence)}
+    named = {f'"{what}_id": {number},' for text in broken for what, number in re.findall(r"(job|user) (\d+)", text)}
     return [*(line for line in lines if any(name in line for name in named)), "", *lines[-LOG_LINES:]]
 
 
