@@ -41,6 +41,17 @@ def mixed(statistics: Sequence[Statistics], shares: Sequence[float | Tensor]) ->
     }
 
 
+def united(batches: Sequence[Statistics]) -> dict[str, Moments]:
+    """Return the statistics (1, C, 1, 1) of all samples of all batches taken as one picture."""
+    return {tap: _united([batch[tap] for batch in batches]) for tap in TAPS}
+
+
+def _united(batches: Sequence[Moments]) -> Moments:
+    means, deviations = (torch.cat([batch[index] for batch in batches]) for index in (0, 1))
+    mean = means.mean(0, keepdim=True)
+    return mean, (deviations.square() + (means - mean).square()).mean(0, keepdim=True).sqrt()
+
+
 def scale_and_shift(feature: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Return feature * scale + shift, in the feature's type; feature (B, C, H, W), the others (B, C, 1, 1) float32."""
     return _ScaleAndShift.apply(feature, scale, shift)  # type: ignore[no-any-return, no-untyped-call]

@@ -17,6 +17,7 @@ from ml_models.encoders import load_slim
 from ml_models.encoders.slim import WIDTHS
 from ml_models.encoders.teacher import CONVOLUTIONS, OxfordVGG19
 from ml_models.errors import WeightsError
+from ml_models.published_files import read_file
 from ml_models.requests import check_encoder
 from ml_models.weights import load_verified, write_whole
 
@@ -85,12 +86,13 @@ def install_published(encoder: Path, decoder: Path) -> tuple[Path, Path]:
     """Verify a published pair by names and shapes, copy it to where load_model looks, and return where it lies.
 
     Args:
-        encoder: the Oxford VGG19 up to relu4_1 of pytorch-AdaIN's layout (vgg_normalised), safetensors, float32.
+        encoder: the Oxford VGG19 up to relu4_1 or further, of pytorch-AdaIN's layout (vgg_normalised), .safetensors or
+            .pth.
         decoder: its decoder.
 
     Raises WeightsError; then nothing is changed.
     """
-    tensors = load_verified(encoder, oxford_shapes(), None), load_verified(decoder, published_shapes(), None)
+    tensors = read_file(encoder, oxford_shapes()), read_file(decoder, published_shapes())
     paths = PUBLISHED_ENCODER_PATH, PUBLISHED_DECODER_PATH
     for path, one in zip(paths, tensors, strict=True):
         write_whole(path, save(one))

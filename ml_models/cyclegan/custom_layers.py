@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, pad, pixel_shuffle
+from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, pad, pixel_shuffle
 
 from ml_models.cyclegan.settings import GeneratorSettings
 
 #: What both strides of a generator divide a picture's sides by.
 STRIDE_PX = 4
 NORM_EPSILON = 1e-5
+#: Side of the squares whose mean surroundings() takes, twice; odd, and larger than a stroke is.
+AROUND_PX = 17
 
 
 class Convolution(nn.Conv2d):
@@ -129,7 +131,16 @@ class Generator(nn.Module):
         self.model = nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.model(image)  # type: ignore[no-any-return]
+        return self.with_colours(self.model(image), image)
+
+    def with_colours(self, painted: Tensor, image: Tensor) -> Tensor:
+        """Return what the layers made of the image, with its light and colours where the settings say so."""
+        if self.settings.vividness is None:
+            return painted
+        around = surroundings(image)
+        grey = around.mean(dim=1, keepdim=True)
+        around = grey + self.settings.vividness * (around - grey)
+        return (painted.float() - surroundings(painted) + around).clamp(-1, 1).to(painted.dtype)
 
     def initialise(self, generator: torch.Generator | None = None) -> None:
         """Draw the weights anew: as the paper does where everything is normalised, else after He et al. 2015."""
@@ -141,6 +152,16 @@ class Generator(nn.Module):
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
+
+
+def surroundings(image: Tensor) -> Tensor:
+    """Return a picture (B, C, H, W), in float32, without its strokes: means of 17 by 17 pixels, twice."""
+    image = image.float()
+    for _ in range(2):
+        for size in ((AROUND_PX, 1), (1, AROUND_PX)):
+            around = (size[0] // 2, size[1] // 2)
+            image = avg_pool2d(image, size, 1, around, count_include_pad=False)
+    return image
 
 
 def shapes(settings: GeneratorSettings) -> dict[str, tuple[int, ...]]:

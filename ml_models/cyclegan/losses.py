@@ -1,4 +1,4 @@
-"""The losses of CycleGAN, and the distance of feature statistics that helps it at the beginning."""
+"""The losses of CycleGAN, and those of style, content and tint that help it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, l1_loss, mse_loss
+from torch.nn.functional import avg_pool2d, l1_loss
 
+from ml_models.cyclegan.custom_layers import surroundings
 from ml_models.losses import positions_first, second_moment, sums
 
 #: Side of the squares whose mean colour is compared.
 STROKE_PX = 8
 
-Statistics = dict[str, tuple[Tensor, Tensor, Tensor]]
+#: {tap: covariance of its channels, (C, C)}
+Covariances = dict[str, Tensor]
 
 
 def generator_loss(scores: Sequence[Tensor]) -> Tensor:
@@ -32,28 +34,32 @@ def cycle_loss(reconstruction: Tensor, image: Tensor) -> Tensor:
     return l1_loss(reconstruction.float(), image.float())
 
 
-def statistics(features: Mapping[str, Tensor]) -> Statistics:
-    """Return of each tap (1, C, h, w) the Gram matrix (C, C), means and deviations (C), the first divided by h w."""
-    found: Statistics = {}
+def strokes(image: Tensor) -> Tensor:
+    """Return what a picture, RGB in -1..1, differs in from its surroundings: strokes and edges, and no light or colour.
+
+    Compared as a whole, a picture gets the contrast and the hues of the mean painting, at the cost of its own.
+    """
+    return image.float() - surroundings(image)
+
+
+def covariances(features: Mapping[str, Tensor]) -> Covariances:
+    """Return of each tap (1, C, h, w) the covariance of its channels, (C, C)."""
+    found: Covariances = {}
     for tap, feature in features.items():
         flat = positions_first(feature)
-        gram, mean = second_moment(flat) / len(flat), sums(flat) / len(flat)
-        found[tap] = gram, mean, ((gram.diagonal() - mean.square()).clamp_min(0) + 1e-5).sqrt()
+        mean = sums(flat) / len(flat)
+        found[tap] = second_moment(flat) / len(flat) - torch.outer(mean, mean)
     return found
 
 
-def statistics_loss(found: Statistics, wanted: Statistics) -> Tensor:
-    """Return how far apart two pictures' statistics are.
+def style_loss(found: Covariances, wanted: Covariances) -> Tensor:
+    """Return how far covariances are from those that are wanted: the squared errors, averaged over taps.
 
-    Of each tap the squared error of the Gram matrix (Gatys et al. 2016), and that of the means and deviations (Huang
-    and Belongie 2017, arXiv:1703.06868, equation 13); averaged over taps. Each is a share of both squares together: 0
-    where both agree, 1 where one of them is nothing, never above 2, so that a dark painting does not outweigh others.
+    A Gram matrix (Gatys et al. 2016) is mostly the product of its means, in which strokes hardly count; here means are
+    left out. Each error is a share of both squares together: 0 where both agree, 1 where one of them is nothing, never
+    above 2, so that a tap or a picture of large values does not outweigh others.
     """
-    parts: list[Tensor] = []
-    for tap, (gram, *moments) in found.items():
-        wanted_gram, *wanted_moments = wanted[tap]
-        parts += [_share(gram, wanted_gram), _share(torch.cat(moments), torch.cat(wanted_moments))]
-    return torch.stack(parts).mean()
+    return torch.stack([_share(found[tap], target) for tap, target in wanted.items()]).mean()
 
 
 def _share(value: Tensor, target: Tensor) -> Tensor:
@@ -62,21 +68,27 @@ def _share(value: Tensor, target: Tensor) -> Tensor:
 
 
 def content_loss(feature: Tensor, target: Tensor) -> Tensor:
-    """Return the mean squared error of a feature as a share of the target's variance, each channel's mean left out.
+    """Return the squared error of a feature as a share of both squares together, each channel's mean left out.
 
-    Means say how bright and what colour a picture is, which is the style's to choose.
+    Means say how bright and what colour a picture is, which is the style's to choose. As a share of the target's alone
+    it would forbid all strokes in a bare sky, where the target is next to nothing.
     """
 
     def centred(one: Tensor) -> Tensor:
         return one.float() - one.float().mean(dim=(2, 3), keepdim=True)
 
-    wanted = centred(target.detach())
-    return mse_loss(centred(feature), wanted) / (wanted.square().mean() + 1e-6)
+    return _share(centred(feature), centred(target.detach()))
 
 
-def tint_loss(image: Tensor, photo: Tensor) -> Tensor:
+def tint_loss(image: Tensor, photo: Tensor, vividness: float) -> Tensor:
     """Return the mean absolute difference of both pictures, RGB in -1..1, seen from so far that strokes merge.
 
     Statistics alone leave open which part gets which colour, and a mean of all answers is grey.
+
+    Args:
+        vividness: the photo's colours count as so many times as far from grey.
     """
-    return l1_loss(avg_pool2d(image.float(), STROKE_PX), avg_pool2d(photo.float(), STROKE_PX))
+    wanted = avg_pool2d(photo.float(), STROKE_PX)
+    grey = wanted.mean(dim=1, keepdim=True)
+    wanted = (grey + vividness * (wanted - grey)).clamp(-1, 1)
+    return l1_loss(avg_pool2d(image.float(), STROKE_PX), wanted)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from ml_models.contract import OnProgress, ShouldStop, StyleTransferRequest, StyleTransferResult, never
+from ml_models.cyclegan.brush import brushed
 from ml_models.cyclegan.custom_layers import STRIDE_PX, Generator
 from ml_models.cyclegan.settings import GeneratorSettings
 from ml_models.cyclegan.weights import GENERATORS, choose_generator, generator_on
@@ -23,8 +24,8 @@ LARGEST_WORKING_PX = 2048
 #: Interpreter, torch, weights, pictures as they came: MB of a run whatever its size.
 PROCESS_MB = 420
 #: Floats for each pixel of the result (photo, painting, both mixed, bytes), and features of ngf channels for each
-#: pixel that the generator works on (before and after its last padding, and what the convolution makes of them).
-RESULT_FLOATS, WORKING_FEATURES = 16, 3.0
+#: pixel that the generator works on (before and after its last padding, what the convolution makes of them; strokes).
+RESULT_FLOATS, WORKING_FEATURES = 16, 3.3
 
 
 def run_style_transfer(
@@ -47,7 +48,7 @@ def run_style_transfer(
         encoder=name,
         device=device,
         render=lambda content, styles, shares, strength, on_fraction, should_stop: paint(
-            generator_on(name, device), content, request.stroke_scale, on_fraction
+            generator_on(name, device), content, request.stroke_scale, on_fraction, request.seed
         ),
         needed_mb=needed_mb,
         largest_style_px=MIN_SIDE_PX,
@@ -64,18 +65,28 @@ def working_size(width_px: int, height_px: int, stroke_scale: float) -> tuple[in
 
 
 @torch.inference_mode()
-def paint(generator: Generator, photo: Tensor, stroke_scale: float, on_fraction: Callable[[float], None]) -> Tensor:
-    """Return the painting (1, 3, H, W), float32, of a photo of that shape, H and W any size; RGB in 0..1."""
+def paint(
+    generator: Generator, photo: Tensor, stroke_scale: float, on_fraction: Callable[[float], None], seed: int = 0
+) -> Tensor:
+    """Return the painting (1, 3, H, W), float32, of a photo of that shape, H and W any size; RGB in 0..1.
+
+    Args:
+        seed: of the strokes.
+    """
     height, width = photo.shape[2:]
     working_width, working_height = working_size(width, height, stroke_scale)
     hidden = _resized(photo, working_height, working_width) * 2 - 1
     below, right = -working_height % STRIDE_PX, -working_width % STRIDE_PX
     weight = next(generator.parameters())
-    hidden = pad(hidden, (0, right, 0, below), mode="reflect").to(weight.dtype, memory_format=torch.channels_last)
+    image = pad(hidden, (0, right, 0, below), mode="reflect")
+    if generator.settings.brushed:
+        image = brushed(image, torch.Generator().manual_seed(seed))
+    hidden = image.to(weight.dtype, memory_format=torch.channels_last)
     layers = list(generator.model)
     for index, layer in enumerate(layers):
         hidden = layer(hidden)
         on_fraction((index + 1) / len(layers))
+    hidden = generator.with_colours(hidden, image)
     return _resized(hidden[:, :, :working_height, :working_width].float() * 0.5 + 0.5, height, width)
 
 

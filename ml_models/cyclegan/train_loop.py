@@ -12,17 +12,19 @@ from torch.func import functional_call
 from torch.nn.functional import l1_loss
 from torch.nn.utils.parametrize import cached
 
+from ml_models.cyclegan.brush import brushed
 from ml_models.cyclegan.custom_layers import Generator
 from ml_models.cyclegan.discriminators import PatchDiscriminator, ProjectedDiscriminator
 from ml_models.cyclegan.image_pool import ImagePool
 from ml_models.cyclegan.losses import (
-    Statistics,
+    Covariances,
     content_loss,
+    covariances,
     cycle_loss,
     discriminator_loss,
     generator_loss,
-    statistics,
-    statistics_loss,
+    strokes,
+    style_loss,
     tint_loss,
 )
 from ml_models.cyclegan.settings import GeneratorSettings, TrainingSettings
@@ -57,7 +59,7 @@ class CycleGAN(nn.Module):
         forward, reverse: forms of photo to painting and of painting to photo.
         encoder: frozen, in the precision that it is to compute in.
         precision: that the generators and discriminators compute in; their weights are float32.
-        generator: draws the first weights and from the pools.
+        generator: draws the first weights, strokes, and from the pools.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class CycleGAN(nn.Module):
         precision: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        self.generator = generator
         self.training_settings, self.encoder, self.precision = training, encoder.requires_grad_(False), precision
         self.to_painting, self.to_photo = Generator(forward), Generator(reverse)
         self.averages = nn.ModuleList([Generator(forward), Generator(reverse)]).requires_grad_(False)
@@ -127,10 +130,8 @@ class CycleGAN(nn.Module):
         self._follow(0.9)
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def taught_step(
-        self, photo: Tensor, photo_features: Features, wanted: Statistics, *, undo: bool
-    ) -> dict[str, float]:
-        """Let one generator learn to give the photo a painting's statistics, and the other to undo it.
+    def taught_step(self, photo: Tensor, wanted: Covariances, *, undo: bool) -> dict[str, float]:
+        """Let one generator learn to give the photo the covariances of paintings, and the other to undo it.
 
         As Johnson et al. 2016 (arXiv:1603.08155) do with one painting. Without discriminators and ways back it takes a
         third of a step's time, and what it learns the discriminators need not tell.
@@ -139,13 +140,8 @@ class CycleGAN(nn.Module):
             undo: train the other one too.
         """
         photo = self._prepared(photo)
-        painted = self.to_painting(photo)
-        features = self.features(painted)
-        losses = {
-            "style": statistics_loss(statistics(features), wanted),
-            "content": content_loss(features[CONTENT_TAP], photo_features[CONTENT_TAP]),
-            "tint": tint_loss(painted, photo),
-        }
+        painted = self.to_painting(self.brushed(photo))
+        losses = self._painting_losses(painted, photo, wanted)
         if undo:
             losses["cycle_photo"] = cycle_loss(self.to_photo(painted.detach()), photo)
         self.generators_optimiser.zero_grad(set_to_none=True)
@@ -154,17 +150,17 @@ class CycleGAN(nn.Module):
         self._follow(self.training_settings.average_decay)
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def step(self, photo: Tensor, painting: Tensor, photo_features: Features, wanted: Statistics) -> dict[str, float]:
+    def step(self, photo: Tensor, painting: Tensor, photo_features: Features, wanted: Covariances) -> dict[str, float]:
         """Train all four networks by one photo and one painting; return the losses by name.
 
         Args:
-            wanted: the painting's statistics.
+            wanted: the covariances that a painting has.
         """
         photo, painting = self._prepared(photo), self._prepared(painting)
         with torch.no_grad():
             painting_features = self.features(painting)
         to_painting, to_photo = self._in_precision(self.to_painting), self._in_precision(self.to_photo)
-        painted, pictured = to_painting(photo), to_photo(painting)
+        painted, pictured = to_painting(self.brushed(photo)), to_photo(painting)
         painted_features, pictured_features = self.features(painted), self.features(pictured)
         settings = self.training_settings
         losses: dict[str, Tensor] = {}
@@ -175,16 +171,11 @@ class CycleGAN(nn.Module):
             ):
                 losses[name] = torch.stack([generator_loss(one) for one in network(image, features)]).sum()
         losses["cycle_photo"] = cycle_loss(to_photo(painted), photo)
-        losses["cycle_painting"] = cycle_loss(to_painting(pictured), painting)
+        losses["cycle_painting"] = cycle_loss(to_painting(self.brushed(pictured)), painting)
         if settings.identity_weight:
             losses["identity_painting"] = l1_loss(to_painting(painting).float(), painting.float())
             losses["identity_photo"] = l1_loss(to_photo(photo).float(), photo.float())
-        if settings.style_weight:
-            losses["style"] = statistics_loss(statistics(painted_features), wanted)
-        if settings.content_weight:
-            losses["content"] = content_loss(painted_features[CONTENT_TAP], photo_features[CONTENT_TAP])
-        if settings.tint_weight:
-            losses["tint"] = tint_loss(painted, photo)
+        losses |= self._painting_losses(painted, photo, wanted)
         self.generators_optimiser.zero_grad(set_to_none=True)
         self._weighted(losses).backward()  # type: ignore[no-untyped-call]
         self.generators_optimiser.step()
@@ -206,6 +197,20 @@ class CycleGAN(nn.Module):
         self.discriminators_optimiser.step()
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
+    def _painting_losses(self, painted: Tensor, photo: Tensor, wanted: Covariances) -> dict[str, Tensor]:
+        """Return those losses that compare a photo's painting with strokes of paintings and with the photo."""
+        settings = self.training_settings
+        losses: dict[str, Tensor] = {}
+        if settings.style_weight or settings.content_weight:
+            features = self.features(strokes(painted))
+            losses["style"] = style_loss(covariances(features), wanted)
+            with torch.no_grad():
+                target = self.features(strokes(photo))[CONTENT_TAP]
+            losses["content"] = content_loss(features[CONTENT_TAP], target)
+        if settings.tint_weight:
+            losses["tint"] = tint_loss(painted, photo, self.to_painting.settings.vividness or 1.0)
+        return losses
+
     def _in_precision(self, network: Generator) -> Callable[[Tensor], Tensor]:
         """Return the network with its weights rounded once for all passes of a step; gradients reach the weights."""
         rounded = {name: weight.to(self.precision) for name, weight in network.named_parameters()}
@@ -222,6 +227,13 @@ class CycleGAN(nn.Module):
             "tint": settings.tint_weight,
         }
         return torch.stack([weights[name.partition("_")[0]] * loss for name, loss in losses.items()]).sum()
+
+    def brushed(self, image: Tensor) -> Tensor:
+        """Return what the painter is given of an image in -1..1; gradients pass as if it were the image."""
+        if not self.to_painting.settings.brushed:
+            return image
+        with_strokes = brushed(image.detach(), self.generator).to(image.dtype)
+        return self._prepared(image + (with_strokes - image.detach()))
 
     def _prepared(self, image: Tensor) -> Tensor:
         return image.to(self.precision).contiguous(memory_format=torch.channels_last)

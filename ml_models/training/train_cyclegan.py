@@ -30,7 +30,7 @@ from torch.nn.functional import l1_loss
 from tqdm import tqdm
 
 from ml_models.cyclegan.custom_layers import STRIDE_PX
-from ml_models.cyclegan.losses import Statistics, statistics
+from ml_models.cyclegan.losses import Covariances, covariances, strokes
 from ml_models.cyclegan.settings import PACKAGED, PACKAGED_REVERSE, TrainingSettings
 from ml_models.cyclegan.train_loop import COLOURS, CycleGAN, Features
 from ml_models.devices import half_precision
@@ -53,8 +53,11 @@ class MatchedPaintings:
 
     Crops are described by their mean colour and the channel means of two deep taps, each standardised within its own
     domain, so that what photos and paintings differ in as a whole does not count. Departs from the paper, whose pairs
-    are drawn blindly. Matched pairs keep a discriminator from telling photos of streets by their streets, and make a
-    painting's statistics a sensible aim for one photo.
+    are drawn blindly. Matched pairs keep a discriminator from telling photos of streets by their streets.
+
+    Attributes:
+        covariances: the mean of those of strokes, over the bolder half of the crops. One aim for all photos: with each
+            painting's own, which say another thing in every step, a generator learns what hurts least, which is grey.
 
     Args:
         count: crops of paintings that are kept.
@@ -67,12 +70,13 @@ class MatchedPaintings:
     ) -> None:
         self._candidates, self._generator = candidates, paintings.generator
         self.crops = [paintings() for _ in range(count)]
-        self.statistics = []
-        described = []
-        for crop in tqdm(self.crops, desc="paintings", unit="crop"):
-            features = model.features(crop * 2 - 1)
-            self.statistics.append(statistics(features))
-            described.append(self._describe(features))
+        self.covariances: Covariances = {}
+        progress = tqdm(self.crops, desc="paintings", unit="crop")
+        described = [self._describe(model.features(crop * 2 - 1)) for crop in progress]
+        bolder = sorted(self.crops, key=lambda crop: float(strokes(crop).square().mean()))[count // 2 :]
+        for crop in tqdm(bolder, desc="strokes", unit="crop"):
+            for tap, covariance in covariances(model.features(strokes(crop * 2 - 1))).items():
+                self.covariances[tap] = self.covariances.get(tap, 0) + covariance / len(bolder)
         of_photos = torch.stack([self._describe(model.features(photos() * 2 - 1)) for _ in range(min(count, 128))])
         of_paintings = torch.stack(described)
         self._mean, self._deviation = of_photos.mean(0), of_photos.std(0) + 1e-3
@@ -84,15 +88,14 @@ class MatchedPaintings:
     def _describe(features: Features) -> Tensor:
         return torch.cat([features[tap].float().mean(dim=(0, 2, 3)) for tap in (COLOURS, *MATCHED_TAPS)])
 
-    def __call__(self, photo_features: Features) -> tuple[Tensor, Statistics]:
-        """Return the most alike of the crops that are drawn, in 0..1, and its statistics."""
+    def __call__(self, photo_features: Features) -> Tensor:
+        """Return the most alike of the crops that are drawn, in 0..1."""
         drawn = torch.randint(len(self.crops), (self._candidates,), generator=self._generator)
         chosen = 0
         if self._candidates > 1:
             wanted = (self._describe(photo_features) - self._mean) / self._deviation
             chosen = int((self._described[drawn] @ wanted).argmax())
-        index = int(drawn[chosen])
-        return self.crops[index], self.statistics[index]
+        return self.crops[int(drawn[chosen])]
 
 
 def read(folders: Sequence[Path], excluded: Sequence[Path], short_side_px: int, stride: int) -> list[Tensor]:
@@ -111,7 +114,11 @@ def trimmed(picture: Tensor) -> Tensor:
 @torch.no_grad()
 def evaluate(model: CycleGAN, photos: Sequence[Tensor], paintings: Sequence[Tensor]) -> dict[str, float]:
     """Return the mean cycle and identity losses of the averaged generators over whole pictures."""
-    to_painting, to_photo = model.averages
+    to_photo = model.averages[1]
+
+    def to_painting(image: Tensor) -> Tensor:
+        return model.averages[0](model.brushed(image))  # type: ignore[no-any-return]
+
     losses: dict[str, list[float]] = {}
     for name, pictures, there, back in (
         ("photo", photos, to_painting, to_photo),
@@ -130,7 +137,7 @@ def draw_samples(model: CycleGAN, photos: Sequence[Tensor], path: Path) -> None:
     columns = []
     for picture in photos:
         image = trimmed(picture).to(model.precision).contiguous(memory_format=torch.channels_last)
-        painted = model.averages[0](image)
+        painted = model.averages[0](model.brushed(image))
         column = torch.cat([image, painted, model.averages[1](painted)], dim=2)[0].float()
         columns.append(((column * 0.5 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0))
     height = min(len(column) for column in columns)
@@ -147,7 +154,7 @@ def rate_share(step: int, steps: int, decay_from: float) -> float:
 def stage_of(step: int, arguments: argparse.Namespace) -> tuple[str, float]:
     """Return what is trained in this step, and its learning rate."""
     for stage, until in (("warm-up", arguments.warm_up), ("taught", arguments.warm_up + arguments.taught)):
-        if step < until and not arguments.initial:
+        if step < until:
             return stage, arguments.warm_up_rate
     return "all", arguments.learning_rate * rate_share(step, arguments.steps, arguments.decay_from)
 
@@ -265,18 +272,16 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
     while step < arguments.steps and not stopped:
         started = time.perf_counter()
         photo = photo_crops() * 2 - 1
-        with torch.no_grad():
-            photo_features = model.features(photo)
-        painting, wanted = matched(photo_features)
-        painting = painting * 2 - 1
         stage, rate = stage_of(step, arguments)
         model.set_rate(rate / arguments.learning_rate)
         if stage == "warm-up":
-            losses = model.warm_up_step(photo, painting)
+            losses = model.warm_up_step(photo, painting_crops() * 2 - 1)
         elif stage == "taught":
-            losses = model.taught_step(photo, photo_features, wanted, undo=step % UNDO_EVERY == 0)
+            losses = model.taught_step(photo, matched.covariances, undo=step % UNDO_EVERY == 0)
         else:
-            losses = model.step(photo, painting, photo_features, wanted)
+            with torch.no_grad():
+                photo_features = model.features(photo)
+            losses = model.step(photo, matched(photo_features) * 2 - 1, photo_features, matched.covariances)
         step += 1
         seconds += time.perf_counter() - started
         progress.update()

@@ -14,8 +14,11 @@ import torch
 from torch import Tensor
 
 from ml_models.errors import WeightsError
-from ml_models.ultrast.custom_layers import GREY, STAGES, WIDTHS, Decoder, Encoder, names_of
+from ml_models.published_files import read_file as read_file
+from ml_models.ultrast.custom_layers import CONVOLUTIONS, GREY, STAGES, Decoder, Encoder, names_of
 
+#: A quarter of VGG19's.
+WIDTHS = dict(zip(CONVOLUTIONS, (16, 16, 32, 32, 64, 64, 64, 64, 128, 128, 128, 128, 128), strict=True))
 FIRST_PAIR_WIDTHS = {"conv1_1": 24}
 #: Of the official downloads, and of a safetensors copy.
 EXTENSIONS = (".safetensors", ".pth")
@@ -57,33 +60,6 @@ def find_file(folder: Path, name: str) -> Path:
         if (path := folder / f"{name}{extension}").is_file():
             return path
     raise WeightsError(f"{folder} has no {name}: give the folder with 1SE to 5SE and 1SD to 5SD, .safetensors or .pth")
-
-
-def read_file(path: Path, shapes: Shapes) -> dict[str, Tensor]:
-    """Return the tensors named in shapes, float32; raise WeightsError where the file is not what it should be."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix == ".safetensors":
-            found = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-            found = found.get("model", found)
-        tensors = {name: found[name].float().contiguous() for name in shapes}
-    except KeyError as error:
-        raise WeightsError(f"{path.name} has no {error.args[0]}: give the published file") from error
-    except (OSError, SafetensorError, RuntimeError, ValueError, AttributeError, EOFError) as error:
-        raise WeightsError(f"{path.name} cannot be read ({error}): give the published file") from error
-    except Exception as error:  # a pickle that asks for more than tensors raises errors of its own
-        raise WeightsError(f"{path.name} is no file of weights alone: give the published file") from error
-    for name, shape in shapes.items():
-        if tuple(tensors[name].shape) != shape:
-            given = tuple(tensors[name].shape)
-            raise WeightsError(f"{path.name}: {name} has the shape {given}, expected {shape}: give the published file")
-        if not bool(tensors[name].isfinite().all()):
-            raise WeightsError(f"{path.name}: {name} has values that are no numbers: give the published file")
-    return tensors
 
 
 def published_encoder(stage: int, tensors: Mapping[str, Tensor]) -> Encoder:

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ml_models.adain import custom_layers, weights
-from ml_models.adain.build_style_transfer_model import StyleTransferModel, normalised
+from ml_models.adain.build_style_transfer_model import StyleTransferModel, normalised, style_tiles
 from ml_models.adain.custom_layers import Decoder, adaptive_instance_normalisation, flat
-from ml_models.adain.statistics import TAPS, Moments, mixed, moments, scale_and_shift, statistics_of
+from ml_models.adain.statistics import TAPS, Moments, mixed, moments, scale_and_shift, statistics_of, united
 from ml_models.encoders.slim import WIDTHS
 from ml_models.encoders.vgg import TruncatedVGG
 from ml_models.errors import InvalidRequestError, WeightsError
@@ -110,6 +110,41 @@ def test_mixed_takes_a_share_for_each_sample() -> None:
     mean, deviation = mixed([ones, threes], [1 - share, share])["relu2_1"]
     assert mean[:, 0, 0, 0].tolist() == [1.0, 2.0]
     assert deviation[:, 0, 0, 0].tolist() == [1.0, 3.0]
+
+
+def test_united_statistics_are_those_of_the_whole() -> None:
+    torch.manual_seed(0)
+    parts = [torch.randn(count, 3, 4, 4) * (count + 1) + count for count in (2, 1)]
+    whole = torch.cat([sample.flatten(1) for part in parts for sample in part], dim=1).view(1, 3, -1, 1)
+    found = united([dict.fromkeys(TAPS, moments(part)) for part in parts])["relu3_1"]
+    for one, other in zip(found, moments(whole), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "count"), [(128, 128, 1), (128, 300, 3), (384, 384, 9), (512, 512, 6), (512, 768, 8)]
+)
+def test_style_tiles_are_of_one_size_and_lie_in_every_row_and_column(height: int, width: int, count: int) -> None:
+    rows, columns = (torch.arange(float(side)) for side in (height, width))
+    image = torch.stack(
+        [rows[:, None].expand(height, width), columns.expand(height, width), torch.zeros(height, width)]
+    )
+    tiles = style_tiles(image[None])
+    assert len(tiles) == count
+    assert all(tile.shape == (1, 3, 128, 128) for tile in tiles)
+    for index, side in ((0, height), (1, width)):
+        seen = {float(value) for tile in tiles for value in tile[0, index].unique()}
+        assert seen == {float(value) for value in range(side)}
+
+
+def test_a_style_that_repeats_is_measured_as_one_tile_of_it() -> None:
+    model = narrow_model()
+    tile = torch.nn.functional.interpolate(picture(0), size=(128, 128))
+    with torch.inference_mode():
+        one, many = model.style(tile), model.style(tile.repeat(1, 1, 4, 5))
+    for tap in TAPS:
+        for small, large in zip(one[tap], many[tap], strict=True):
+            assert torch.allclose(small, large, atol=1e-4)
 
 
 @pytest.mark.parametrize("modulated", [True, False])
@@ -216,17 +251,18 @@ def test_a_picture_of_one_colour_gives_numbers() -> None:
         assert bool(model.paint(picture(0), [model.style(even)], [1.0]).isfinite().all())
 
 
-def published_files(folder: Path) -> tuple[Path, Path]:
+def published_files(folder: Path, extension: str = ".safetensors") -> tuple[Path, Path]:
     """Write random values in the layout of the published pair."""
     torch.manual_seed(0)
-    encoder, decoder = folder / "encoder.safetensors", folder / "decoder.safetensors"
+    encoder, decoder = folder / f"encoder{extension}", folder / f"decoder{extension}"
     for path, shapes in ((encoder, weights.oxford_shapes()), (decoder, weights.published_shapes())):
         tensors = {name: torch.randn(shape) * (2 / max(1, *shape[1:], 1) / 9) ** 0.5 for name, shape in shapes.items()}
-        save_file(tensors, path)
+        (save_file if extension == ".safetensors" else torch.save)(tensors, path)
     return encoder, decoder
 
 
-def test_the_published_layout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("extension", [".safetensors", ".pth"])
+def test_the_published_layout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, extension: str) -> None:
     monkeypatch.setattr(weights, "PUBLISHED_ENCODER_PATH", tmp_path / "installed" / "encoder.safetensors")
     monkeypatch.setattr(weights, "PUBLISHED_DECODER_PATH", tmp_path / "installed" / "decoder.safetensors")
     weights.load_model.cache_clear()
@@ -236,7 +272,7 @@ def test_the_published_layout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert shapes["1.weight"] == (256, 512, 3, 3)
     assert shapes["28.bias"] == (3,)
     assert len(shapes) == 18
-    encoder, decoder = published_files(tmp_path)
+    encoder, decoder = published_files(tmp_path, extension)
     installed = weights.install_published(encoder, decoder)
     assert installed == (weights.PUBLISHED_ENCODER_PATH, weights.PUBLISHED_DECODER_PATH)
     model = weights.load_model("oxford", CPU)
@@ -246,16 +282,16 @@ def test_the_published_layout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     weights.load_model.cache_clear()
 
 
-def test_a_published_file_of_other_shapes_is_refused_and_nothing_installed(
+def test_a_published_file_of_other_tensors_is_refused_and_nothing_installed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     installed = tmp_path / "installed" / "decoder.safetensors"
     monkeypatch.setattr(weights, "PUBLISHED_ENCODER_PATH", tmp_path / "installed" / "encoder.safetensors")
     monkeypatch.setattr(weights, "PUBLISHED_DECODER_PATH", installed)
     encoder, decoder = published_files(tmp_path)
-    with pytest.raises(WeightsError, match=r"encoder\.safetensors has other tensors"):
+    with pytest.raises(WeightsError, match=r"encoder\.safetensors has no 1\.weight"):
         weights.install_published(encoder, encoder)
-    with pytest.raises(WeightsError, match=r"decoder\.safetensors has other tensors"):
+    with pytest.raises(WeightsError, match=r"decoder\.safetensors has no 0\.weight"):
         weights.install_published(decoder, decoder)
     assert not installed.parent.exists()
 

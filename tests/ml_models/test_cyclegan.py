@@ -49,7 +49,7 @@ def levels(image: Image.Image) -> Tensor:
 
 @pytest.fixture(scope="module")
 def tiny() -> Generator:
-    generator = Generator(GeneratorSettings(4, 1, "resize", "blocks"))
+    generator = Generator(GeneratorSettings(4, 1, "resize", "blocks", vividness=1.25))
     generator.initialise(torch.Generator().manual_seed(0))
     return generator.requires_grad_(False)
 
@@ -63,6 +63,13 @@ def test_every_size_is_kept(tiny: Generator, size: tuple[int, int], stroke_scale
     assert bool(torch.isfinite(painted).all())
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
+
+
+def test_another_seed_is_another_painting() -> None:
+    generator, image = load_generator("monet"), torch.full((1, 3, 32, 32), 0.6)
+    first, again, other = (paint(generator, image, 1.0, lambda fraction: None, seed) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert float((first - other).abs().mean()) > 0.01
 
 
 def test_what_is_added_for_the_strides_is_cut_off_again(tiny: Generator) -> None:
@@ -154,9 +161,9 @@ def test_the_packaged_weights_are_small_trained_and_described() -> None:
 
 def test_the_packaged_generator_leaves_no_checkerboard() -> None:
     """A checkerboard repeats with the strides: of an even picture, pixels that differ in their place within 4x4 differ
-    in their mean."""
-    even = torch.full((1, 3, 64, 64), 0.6)
-    painted = paint(load_generator("monet"), even, 1.0, lambda fraction: None)[:, :, 16:48, 16:48]
+    in their mean over many strokes."""
+    even = torch.full((1, 3, 256, 256), 0.6)
+    painted = paint(load_generator("monet"), even, 1.0, lambda fraction: None)[:, :, 16:240, 16:240]
     phases = painted.unfold(2, 4, 4).unfold(3, 4, 4).mean(dim=(2, 3))
     assert float((phases - phases.mean(dim=(2, 3), keepdim=True)).abs().max()) < 0.02
     assert float((painted.mean(dim=(2, 3)) - 0.6).abs().max()) < 0.3

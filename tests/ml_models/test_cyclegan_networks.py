@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, instance_norm, interpolate, pad
 
-from ml_models.cyclegan.custom_layers import Generator, InstanceNorm, ResizeConvolution, shapes
+from ml_models.cyclegan.custom_layers import Generator, InstanceNorm, ResizeConvolution, shapes, surroundings
 from ml_models.cyclegan.discriminators import PROJECTED_TAPS, PatchDiscriminator, ProjectedDiscriminator
 from ml_models.cyclegan.settings import OFFICIAL, GeneratorSettings
 from ml_models.cyclegan.weights import GENERATORS, build_generator, choose_generator, install_official, load_generator
@@ -120,7 +120,7 @@ def test_instance_norm_is_torchs() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [GeneratorSettings(4, 6, "resize", "blocks"), GeneratorSettings(4, 9, "transposed", "all")]
+    "settings", [GeneratorSettings(4, 6, "resize", "blocks", 1.25), GeneratorSettings(4, 9, "transposed", "all")]
 )
 def test_a_generator_keeps_the_size_and_uses_every_weight(settings: GeneratorSettings) -> None:
     generator = Generator(settings)
@@ -131,6 +131,32 @@ def test_a_generator_keeps_the_size_and_uses_every_weight(settings: GeneratorSet
     (painted - image.flip(3)).square().mean().backward()
     unused = [name for name, parameter in generator.named_parameters() if parameter.grad is None]
     assert not unused
+
+
+def test_surroundings_are_colours_without_strokes() -> None:
+    even = torch.tensor([0.5, 0.1, -0.3]).view(1, 3, 1, 1).expand(1, 3, 40, 30)
+    torch.testing.assert_close(surroundings(even), even)
+    stripes = even.clone()
+    stripes[..., ::2] += 0.2
+    stripes[..., 1::2] -= 0.2
+    assert float((surroundings(stripes) - even).abs().max()) < 0.03
+    step = torch.cat([torch.zeros(1, 3, 8, 64), torch.ones(1, 3, 8, 64)], dim=3)
+    around = surroundings(step)[0, 0, 0]
+    # Two means of 17 pixels reach 16 pixels to each side.
+    assert [float(around[place]) for place in (47, 48 + 32)] == pytest.approx([0, 1])
+    assert 0 < float(around[48]) < 0.5
+
+
+def test_colours_are_the_photos_and_strokes_the_layers() -> None:
+    own = Generator(GeneratorSettings(2, 1, "resize", "blocks"))
+    given = Generator(GeneratorSettings(2, 1, "resize", "blocks", vividness=2.0))
+    image = torch.tensor([0.3, 0.2, 0.1]).view(1, 3, 1, 1).expand(1, 3, 40, 40)
+    painted = torch.full((1, 3, 40, 40), -0.5)
+    painted[..., 20, 20] = 0.1
+    assert own.with_colours(painted, image) is painted
+    coloured = given.with_colours(painted, image)
+    assert coloured[0, :, 0, 0].tolist() == pytest.approx([0.4, 0.2, 0.0], abs=1e-5)
+    assert (coloured[0, :, 20, 20] - coloured[0, :, 0, 0]).tolist() == pytest.approx([0.6] * 3, abs=0.01)
 
 
 def test_the_first_weights_are_those_of_the_seed() -> None:
