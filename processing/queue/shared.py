@@ -24,6 +24,7 @@ BEAT_S = 2.0
 #: After so long a silence a process is thought dead and others go on with its jobs.
 STALLED_AFTER_S = 15.0
 LOOK_S = 0.05
+SHOWN_WITHIN_S = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -155,12 +156,17 @@ class SharedQueue(LocalQueue):
             log.error("its jobs are left to be found", error=str(error))
 
     async def keep(self, job_id: int, user_id: int) -> bool:
-        job = await self.job(job_id, user_id)
-        if not job.status.active:
-            raise JobEndedError(f"job {job_id} neither waits nor runs any more")
-        if job.status is Status.QUEUED or not job.status_has_picture:
-            raise NothingToKeepError(f"job {job_id} has no picture yet")
-        return await self._shared.ask_to_keep(job_id)
+        until = time.monotonic() + SHOWN_WITHIN_S
+        while True:
+            job = await self.job(job_id, user_id)
+            if not job.status.active:
+                raise JobEndedError(f"job {job_id} neither waits nor runs any more")
+            if job.status is Status.RUNNING and job.status_has_picture:
+                return await self._shared.ask_to_keep(job_id)
+            # The picture and its button are in the chat a moment before the process that shows them has said so.
+            if job.status is Status.QUEUED or time.monotonic() > until:
+                raise NothingToKeepError(f"job {job_id} has no picture yet")
+            await asyncio.sleep(LOOK_S)
 
     async def _register(self) -> None:
         await self._shared.register(self._slots)

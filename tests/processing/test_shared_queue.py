@@ -132,6 +132,20 @@ async def test_a_wish_to_keep_reaches_who_runs_the_job(pair: tuple[Process, Proc
     await until(lambda: bool(worker.runner.kept))
 
 
+async def test_a_wish_to_keep_may_come_before_it_is_known_that_the_picture_is_shown(
+    pair: tuple[Process, Process], new_job: NewJobs
+) -> None:
+    bot, worker = pair
+    job = (await bot.queue.submit(new_job())).job.id
+    await until(lambda: worker.runner.begun == [job])
+    worker.runner.shown.add(job)
+    asking = asyncio.create_task(bot.queue.keep(job, 1))
+    await asyncio.sleep(0.1)
+    await worker.store.set_status_message(job, 5, has_picture=True)
+    assert await asking
+    await until(lambda: worker.runner.kept == [job])
+
+
 async def test_a_job_whose_answer_was_lost_on_the_way_is_taken_again(
     pair: tuple[Process, Process], new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
