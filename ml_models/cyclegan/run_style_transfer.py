@@ -24,8 +24,8 @@ LARGEST_WORKING_PX = 2048
 #: Interpreter, torch, weights, pictures as they came: MB of a run whatever its size.
 PROCESS_MB = 420
 #: Floats for each pixel of the result (photo, painting, both mixed, bytes), and features of ngf channels for each
-#: pixel that the generator works on (before and after its last padding, and what the convolution makes of them).
-RESULT_FLOATS, WORKING_FEATURES = 16, 3.0
+#: pixel that the generator works on (before and after its last padding, what the convolution makes of them; strokes).
+RESULT_FLOATS, WORKING_FEATURES = 16, 3.3
 
 
 def run_style_transfer(

@@ -47,20 +47,22 @@ class CropSampler:
     def _below(self, limit: int) -> int:
         return int(torch.randint(limit, (), generator=self.generator))
 
-    def crop(self) -> Tensor:
+    def crop(self, enlargement: float = 1.0) -> Tensor:
+        """Return one (1, 3, crop_px, crop_px); above 1.0, what it shows is that many times as large and soft."""
         group = self.groups[
             int(torch.multinomial(torch.tensor(self.shares, dtype=torch.float), 1, generator=self.generator))
         ]
         picture = group[self._below(len(group))]
         short = min(picture.shape[1:])
-        side = min(short, round(self.crop_px * self._uniform(1.0, max(1.0, short / self.crop_px))))
+        largest = max(1.0, short / self.crop_px) if enlargement == 1.0 else 1.0
+        side = min(short, round(self.crop_px / enlargement * self._uniform(1.0, largest)))
         top = self._below(picture.shape[1] - side + 1)
         left = self._below(picture.shape[2] - side + 1)
         crop = picture[:, top : top + side, left : left + side].float().div(255).unsqueeze(0)
         if side != self.crop_px:
-            crop = interpolate(
-                crop, size=(self.crop_px, self.crop_px), mode="bilinear", antialias=True, align_corners=False
-            )
+            mode = "bilinear" if enlargement == 1.0 else "bicubic"
+            size = (self.crop_px, self.crop_px)
+            crop = interpolate(crop, size=size, mode=mode, antialias=True, align_corners=False).clamp(0, 1)
         return crop.flip(3) if self._below(2) else crop
 
     def disturb(self, crop: Tensor, other: Tensor) -> Tensor:
@@ -83,8 +85,9 @@ class CropSampler:
             crop = crop + self._uniform(0.01, 0.15) * noise
         return crop.clamp(-0.05, 1.05)
 
-    def batch(self, size: int, disturbed_share: float) -> Tensor:
-        crops = [self.crop() for _ in range(size)]
+    def batch(self, size: int, disturbed_share: float, enlargements: Sequence[float] = ()) -> Tensor:
+        """Return crops, the first of them disturbed, each enlarged as told, none where nothing is told."""
+        crops = [self.crop(each) for each in enlargements or [1.0] * size]
         disturbed = round(size * disturbed_share)
         for index in range(disturbed):
             crops[index] = self.disturb(crops[index], crops[(index + 1) % size])

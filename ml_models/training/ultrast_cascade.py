@@ -1,18 +1,18 @@
-"""UltraST's five stages over a batch of small pictures, with gradients for their decoders.
+"""UltraST's stages over a batch of small pictures, with gradients for their decoders.
 
 ml_models/ultrast/cascade.py does the same for one picture of any size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ml_models.ultrast.custom_layers import STAGES, Decoder, Encoder, shrinkage
+from ml_models.ultrast.custom_layers import Decoder, Encoder, shrinkage
 from ml_models.ultrast.settings import SETTINGS
 from ml_models.ultrast.wct import Affine, Moments, Transfer, moments_of, transport
 
@@ -61,6 +61,7 @@ def stylised(
     contents: Tensor,
     styles: Tensor,
     *,
+    stages: Sequence[int] = SETTINGS.stages,
     transfer: Transfer = transport,
     epsilon: float = SETTINGS.epsilon,
     margin_px: int = MARGIN_PX,
@@ -69,19 +70,20 @@ def stylised(
     """Return {stage: images after it}; contents and styles (B, 3, H, W) around 0, sides multiples of 16.
 
     Args:
+        stages: that the contents go through, in this order.
         trained: the stages whose images have a gradient, each of its own decoder alone. Through several stages it would
             grow with every whitening, until there is nothing but noise in it.
     """
     wanted: dict[int, Moments] = {}
     with torch.no_grad():
         seen = extended(styles, margin_px)
-        for encoder in {id(each): each for each in map(encoder_of, STAGES)}.values():
-            stages = [stage for stage in STAGES if encoder_of(stage) is encoder]
-            for stage, feature in encoder(seen, stages).items():
+        for encoder in {id(each): each for each in map(encoder_of, stages)}.values():
+            its = [stage for stage in stages if encoder_of(stage) is encoder]
+            for stage, feature in encoder(seen, its).items():
                 wanted[stage] = moments_of(inner(stage, feature, margin_px).double())
     images: dict[int, Tensor] = {}
     image = contents
-    for stage in STAGES:
+    for stage in stages:
         with torch.no_grad():
             feature = encoder_of(stage)(extended(image.detach(), margin_px), [stage])[stage]
             found = moments_of(inner(stage, feature, margin_px).double())

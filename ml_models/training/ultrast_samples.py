@@ -13,8 +13,9 @@ from ml_models.training.pictures import find_pictures, load_picture
 from ml_models.training.ultrast_cascade import stylised
 from ml_models.training.ultrast_judge import Judge
 from ml_models.training.ultrast_networks import TrainedNetworks
-from ml_models.ultrast.custom_layers import GREY
+from ml_models.ultrast.custom_layers import GREY, STAGES
 from ml_models.ultrast.published import load_published
+from ml_models.ultrast.settings import SETTINGS
 from ml_models.ultrast.wct import whitening_colouring
 
 #: Names of a photo and a painting of the held-out folders, for sheets and the log.
@@ -44,6 +45,7 @@ class Samples:
                     decoders.__getitem__,
                     photo - GREY,
                     painting - GREY,
+                    stages=STAGES,
                     transfer=whitening_colouring,
                     epsilon=1e-5,
                     margin_px=0,
@@ -56,15 +58,15 @@ class Samples:
         rows, losses = [], {"ours": [0.0, 0.0], "published": [0.0, 0.0]}
         for index, (photo, painting) in enumerate(self.pairs):
             with torch.autocast("cpu", torch.bfloat16):
-                made = stylised(networks.encoder, networks.decoder, photo - GREY, painting - GREY)
-            cells = {"ours": made[1].float() + GREY}
+                made = stylised(networks.encoder_of, networks.decoder_of, photo - GREY, painting - GREY)
+            cells = {"ours": made[SETTINGS.stages[-1]].float() + GREY}
             if self.published:
                 cells["published"] = self.published[index]
             targets = self.judge.targets(photo, painting)
             for whose, image in cells.items():
                 for place, loss in enumerate(self.judge.losses(image.clamp(0, 1), targets)):
                     losses[whose][place] += float(loss.mean()) / len(self.pairs)
-            steps = [made[stage].float() + GREY for stage in (5, 3)]
+            steps = [made[stage].float() + GREY for stage in SETTINGS.stages[:2]]
             row = [
                 interpolate(each, size=(256, 256), mode="area") for each in (photo, painting, *steps, *cells.values())
             ]

@@ -1,4 +1,4 @@
-"""One picture of any size through the five stages: features to the style's statistics, and back to a picture.
+"""One picture of any size through the stages: features to the style's statistics, and back to a picture.
 
 The two largest sizes of features exist only tile by tile; the deeper ones, which are small, for the whole picture at
 once. Statistics are those of the whole picture, so tiles know no seams.
@@ -47,7 +47,7 @@ class Networks:
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.encoders[STAGES[0]].dtype
+        return self.encoders[self.stages[0]].dtype
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Networks:
         """Move them and return them."""

@@ -1,4 +1,4 @@
-"""The encoders SE_1..SE_5 and the decoders SD_1..SD_5: VGG19 up to conv5_1 with every width divided by four.
+"""The encoders SE_1..SE_5 and the decoders SD_1..SD_5: VGG19 up to conv5_1, of any widths.
 
 Wang et al. 2020 (arXiv:2003.08436), section 3 and table 1. Images in here are RGB with 0.5 taken off, -0.5..0.5, which
 is worth one more bit in bfloat16 and makes what a convolution pads with a middle grey.
@@ -13,22 +13,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, max_pool2d, pad
 
-#: VGG19's convolutions up to conv5_1 -> a quarter of its widths.
-WIDTHS: dict[str, int] = {
-    "conv1_1": 16,
-    "conv1_2": 16,
-    "conv2_1": 32,
-    "conv2_2": 32,
-    "conv3_1": 64,
-    "conv3_2": 64,
-    "conv3_3": 64,
-    "conv3_4": 64,
-    "conv4_1": 128,
-    "conv4_2": 128,
-    "conv4_3": 128,
-    "conv4_4": 128,
-    "conv5_1": 128,
-}
+#: VGG19's, as far as the published networks go.
+CONVOLUTIONS = (
+    "conv1_1",
+    "conv1_2",
+    "conv2_1",
+    "conv2_2",
+    "conv3_1",
+    "conv3_2",
+    "conv3_3",
+    "conv3_4",
+    "conv4_1",
+    "conv4_2",
+    "conv4_3",
+    "conv4_4",
+    "conv5_1",
+)
+#: Of the packaged networks: half of VGG19's, conv1_1 to conv4_1.
+WIDTHS = dict(zip(CONVOLUTIONS, (32, 32, 64, 64, 128, 128, 128, 128, 256), strict=False))
 POOLED_BEFORE = frozenset({"conv2_1", "conv3_1", "conv4_1", "conv5_1"})
 #: The first four see only a few pixels around and make the largest features: large pictures go through them in tiles.
 SHALLOW = ("conv1_1", "conv1_2", "conv2_1", "conv2_2")
@@ -38,8 +40,7 @@ GREY = 0.5
 
 def names_of(stage: int) -> tuple[str, ...]:
     """Return the convolutions of SE_stage: conv1_1 to convstage_1."""
-    names = tuple(WIDTHS)
-    return names[: names.index(f"conv{stage}_1") + 1]
+    return CONVOLUTIONS[: CONVOLUTIONS.index(f"conv{stage}_1") + 1]
 
 
 def shrinkage(stage: int) -> int:
@@ -198,6 +199,5 @@ def _pooled(feature: Tensor) -> Tensor:
 
 
 def _next(name: str) -> str | None:
-    names = tuple(WIDTHS)
-    place = names.index(name) + 1
-    return names[place] if place < len(names) else None
+    place = CONVOLUTIONS.index(name) + 1
+    return CONVOLUTIONS[place] if place < len(CONVOLUTIONS) else None

@@ -15,9 +15,9 @@ PROCESS_MB = 330
 #: Bytes for each pixel, in half precision, measured: of the picture while it is painted (the floats that it begins and
 #: ends as, two images between stages, relu1_1 of all of it); of the photo that waits while a style is measured, and of
 #: that style; of every style as the floats that it came as.
-PAINTED_BYTES, WAITING_BYTES, MEASURED_BYTES, STYLE_BYTES = 76, 15, 50, 15
+PAINTED_BYTES, WAITING_BYTES, MEASURED_BYTES, STYLE_BYTES = 88, 15, 73, 15
 #: Bytes for each pixel of a tile.
-TILE_BYTES = 120
+TILE_BYTES = 240
 
 
 def needed_mb(width_px: int, height_px: int, request: StyleTransferRequest, device: torch.device) -> int:

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from ml_models.errors import WeightsError
 from ml_models.published_files import read_file as read_file
-from ml_models.ultrast.custom_layers import GREY, STAGES, WIDTHS, Decoder, Encoder, names_of
+from ml_models.ultrast.custom_layers import CONVOLUTIONS, GREY, STAGES, Decoder, Encoder, names_of
 
+#: A quarter of VGG19's.
+WIDTHS = dict(zip(CONVOLUTIONS, (16, 16, 32, 32, 64, 64, 64, 64, 128, 128, 128, 128, 128), strict=True))
 FIRST_PAIR_WIDTHS = {"conv1_1": 24}
 #: Of the official downloads, and of a safetensors copy.
 EXTENSIONS = (".safetensors", ".pth")

@@ -22,7 +22,7 @@ from ml_models.weights import load_verified, write_whole
 FOLDER = Path(__file__).parent / "pretrained_models"
 PACKAGED_PATH = FOLDER / "ultrast.safetensors"
 PUBLISHED_FOLDER = FOLDER / "published"
-PACKAGED, PUBLISHED = "quarter", "published"
+PACKAGED, PUBLISHED = "half", "published"
 ENCODERS = (PACKAGED, PUBLISHED)
 
 
@@ -59,7 +59,12 @@ def packaged_networks(path: Path) -> Networks:
     for network in (encoder, *decoders.values()):
         network.requires_grad_(False)
     return Networks(
-        dict.fromkeys(STAGES, encoder), decoders, SETTINGS.margin_px, transport, SETTINGS.epsilon, SETTINGS.stages
+        dict.fromkeys(SETTINGS.stages, encoder),
+        decoders,
+        SETTINGS.margin_px,
+        transport,
+        SETTINGS.epsilon,
+        SETTINGS.stages,
     )
 
 
@@ -70,7 +75,7 @@ def published_networks(folder: Path) -> Networks:
 
 
 def packaged_tensors(encoder: Encoder, decoders: dict[int, Decoder]) -> dict[str, Tensor]:
-    """Return what packaged_networks reads, in half precision: encoder.conv1_1.weight ... decoder1.conv1_1.bias."""
+    """Return what packaged_networks reads, in half precision: encoder.conv1_1.weight ... decoder2.conv1_1.bias."""
     return {key: value.detach().half().contiguous() for key, value in _parts(encoder, decoders).items()}
 
 
@@ -89,11 +94,12 @@ def install_published(folder: Path) -> Path:
 
 
 def _blank() -> tuple[Encoder, dict[int, Decoder]]:
-    return Encoder(), {stage: Decoder({name: WIDTHS[name] for name in names_of(stage)}) for stage in STAGES}
+    return Encoder(), {stage: Decoder({name: WIDTHS[name] for name in names_of(stage)}) for stage in SETTINGS.stages}
 
 
 def _parts(encoder: Encoder, decoders: dict[int, Decoder]) -> dict[str, Tensor]:
-    networks: dict[str, Network] = {"encoder": encoder} | {f"decoder{stage}": decoders[stage] for stage in STAGES}
+    networks: dict[str, Network] = {"encoder": encoder}
+    networks |= {f"decoder{stage}": decoders[stage] for stage in SETTINGS.stages}
     return {
         f"{part}.{name.removeprefix('convolutions.')}": value
         for part, network in networks.items()

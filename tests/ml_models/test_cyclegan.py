@@ -65,6 +65,13 @@ def test_every_size_is_kept(tiny: Generator, size: tuple[int, int], stroke_scale
     assert fractions[-1] == 1.0
 
 
+def test_another_seed_is_another_painting() -> None:
+    generator, image = load_generator("monet"), torch.full((1, 3, 32, 32), 0.6)
+    first, again, other = (paint(generator, image, 1.0, lambda fraction: None, seed) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert float((first - other).abs().mean()) > 0.01
+
+
 def test_what_is_added_for_the_strides_is_cut_off_again(tiny: Generator) -> None:
     """Multiples of the strides need nothing, and the left upper part of other sizes is nearly the same there."""
     image = torch.rand(1, 3, 64, 64)

@@ -16,6 +16,7 @@ from ml_models.ultrast import weights
 from ml_models.ultrast.cascade import paint
 from ml_models.ultrast.custom_layers import GREY, STAGES, WIDTHS, Decoder, Encoder, names_of
 from ml_models.ultrast.published import decoder_shapes, encoder_shapes, load_published
+from ml_models.ultrast.settings import SETTINGS
 
 
 def random_values(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, Tensor]:
@@ -138,28 +139,28 @@ def test_the_published_networks_are_used_once_they_are_installed(
 
 
 def test_names_of_encoders() -> None:
-    assert weights.choose_encoder(None) == "quarter"
+    assert weights.choose_encoder(None) == "half"
     assert weights.choose_encoder("published") == "published"
-    with pytest.raises(InvalidRequestError, match="give one of quarter, published"):
+    with pytest.raises(InvalidRequestError, match="give one of half, published"):
         weights.choose_encoder("slim")
 
 
 def test_what_is_packaged_is_read_again(tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = Encoder()
-    decoders = {stage: Decoder({name: WIDTHS[name] for name in names_of(stage)}) for stage in STAGES}
+    decoders = {stage: Decoder({name: WIDTHS[name] for name in names_of(stage)}) for stage in SETTINGS.stages}
     path = tmp_path / "ultrast.safetensors"
     tensors = weights.packaged_tensors(encoder, decoders)
     save_file(tensors, path)
     networks = weights.packaged_networks(path)
-    for stage in STAGES:
-        assert networks.encoders[stage] is networks.encoders[1]
+    for stage in SETTINGS.stages:
+        assert networks.encoders[stage] is networks.encoders[4]
         for name, convolution in decoders[stage].convolutions.items():
             found = networks.decoders[stage].convolution(name)
             assert torch.equal(found.weight, convolution.weight.half().float())  # type: ignore[operator, union-attr]
             assert not found.weight.requires_grad
-    found = networks.encoders[1].convolution("conv5_1").own_bias
-    assert torch.equal(found, encoder.convolution("conv5_1").own_bias.half().float())
+    found = networks.encoders[4].convolution("conv4_1").own_bias
+    assert torch.equal(found, encoder.convolution("conv4_1").own_bias.half().float())
     save_file(tensors | {"decoder4.conv4_1.bias": torch.zeros(3).half()}, path)
     with pytest.raises(WeightsError, match=r"decoder4\.conv4_1\.bias"):
         weights.packaged_networks(path)
@@ -170,7 +171,7 @@ def test_the_packaged_file_is_small_and_has_a_card() -> None:
     assert sum(path.stat().st_size for path in files) <= 6_000_000
     assert weights.PACKAGED_PATH in files
     assert weights.FOLDER / "MODEL_CARD.md" in files
-    assert len(weights.packaged_networks(weights.PACKAGED_PATH).decoders) == len(STAGES)
+    assert len(weights.packaged_networks(weights.PACKAGED_PATH).decoders) == len(SETTINGS.stages)
 
 
 def test_more_strength_is_further_from_the_photo() -> None:
