@@ -42,8 +42,8 @@ accepted = says("Accepted")
 
 
 def refused(message: Message) -> bool:
-    """The queue holds no more, or Telegram did not give the file."""
-    texts = ("The queue is full", "as many pictures waiting", "could not fetch")
+    """The queue holds no more, Telegram did not give the file, or what was begun was cancelled."""
+    texts = ("The queue is full", "as many pictures waiting", "could not fetch", "Cancelled.")
     return any(says(text)(message) for text in texts) and not ended(message)
 
 
@@ -155,9 +155,7 @@ class Person:
         await self._press(self._result, "job:strengths")
         shown = await self._soon(has_button("strength:"), self._result["message_id"] - 1)
         if shown:
-            mark = self._newest()
-            await self._press(shown, f"strength:{self._chance.choice((25, 50, 75))}")
-            await self._soon(ended, mark, 2.0)
+            await self._ordered_by(shown, f"strength:{self._chance.choice((25, 50, 75))}")
 
     async def _as_file(self) -> None:
         mark = self._newest()
@@ -197,9 +195,16 @@ class Person:
 
     async def _swap(self, answer: Message) -> None:
         await asyncio.sleep(self._chance.uniform(0, LONGEST_DELAY_S) / 2)
+        await self._ordered_by(answer, "job:swap")
+
+    async def _ordered_by(self, message: Message, start: str) -> None:
+        """Press a button that orders, and see the job to its end; a toast says that there is none."""
         mark = self._newest()
-        await self._press(answer, "job:swap")
-        await self._soon(ended, mark, 3.0)
+        query = await self._press(message, start)
+        with suppress(TimeoutError):
+            answer = await self.user.wait_for_answer(query, PATIENCE_S)
+            if not answer.get("text") and await self._soon(accepted, mark):
+                await self._soon(ended, mark)
 
     # --- hands and eyes
 
@@ -210,10 +215,10 @@ class Person:
         """Return the number of the chat's last message."""
         return max((message["message_id"] for message in self.user.messages), default=0)
 
-    async def _press(self, message: Message, start: str) -> None:
-        """Press the message's button whose data begins so; raise ChatError where there is none."""
+    async def _press(self, message: Message, start: str) -> str:
+        """Press the message's button whose data begins so, and return the press; raise ChatError without one."""
         data = next((data for data in buttons(message) if data.startswith(start)), start)
-        await self.user.press(message["message_id"], data)
+        return await self.user.press(message["message_id"], data)
 
     async def _soon(self, condition: Condition, mark: int, patience_s: float = PATIENCE_S) -> Message | None:
         """Return the first message after the mark that meets the condition, or None when patience ends."""
