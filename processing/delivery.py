@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 
 import structlog
@@ -20,7 +20,7 @@ from aiogram.exceptions import (
     TelegramServerError,
     TelegramUnauthorizedError,
 )
-from aiogram.types import BufferedInputFile
+from aiogram.types import InputFile
 
 from keyboards.job import failure_buttons, result_buttons
 from locales.catalogue import Catalogue, Say
@@ -48,6 +48,21 @@ PASSING = (
 GONE = ("chat not found", "user not found", "user is deactivated", "peer_id_invalid")
 
 log = structlog.get_logger(__name__)
+
+
+class StoredFile(InputFile):
+    """A stored picture, read anew for every try to send it: of a user who was forgotten in between nothing is sent."""
+
+    def __init__(self, get: Callable[[], Awaitable[bytes | None]], name: str) -> None:
+        super().__init__(name)
+        self._get = get
+
+    async def read(self, bot: Bot) -> AsyncGenerator[bytes, None]:
+        content = await self._get()
+        if content is None:
+            # The runner looks once more, and then says so.
+            raise FileNotFoundError(f"{self.filename} is gone")
+        yield content
 
 
 class TelegramDelivery:
@@ -113,7 +128,7 @@ class TelegramDelivery:
         say = self._say(job)
         caption = wording.done(say, job)
         buttons = result_buttons(say, job.id, offers(job.order))
-        photo = await self._file(self.results.get_photo(job.id), "photo.jpg")
+        photo = StoredFile(partial(self.results.get_photo, job.id), "photo.jpg")
         try:
             await self.bot.send_photo(job.chat_id, photo, caption=caption, reply_markup=buttons)
         except (TelegramBadRequest, TelegramEntityTooLarge) as error:
@@ -121,15 +136,8 @@ class TelegramDelivery:
                 raise
             # Telegram takes no photo of such a shape or size; as a file it takes more.
             log.warning("a picture was refused as a photo", job_id=job.id, reason=redact(str(error)))
-            picture = await self._file(self.results.get_picture(job.id), "picture.png")
+            picture = StoredFile(partial(self.results.get_picture, job.id), "picture.png")
             await self.bot.send_document(job.chat_id, picture, caption=caption, reply_markup=buttons)
-
-    async def _file(self, stored: Awaitable[bytes | None], name: str) -> BufferedInputFile:
-        content = await stored
-        if content is None:
-            # The runner looks once more, and then says so.
-            raise FileNotFoundError(f"{name} is gone")
-        return BufferedInputFile(content, name)
 
     async def _send_failure(self, job: Job, failure: Failure) -> None:
         say = self._say(job)
