@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from config import SettingsError
+from handlers import inbox
 from processing.job import Status
 from processing.store import Store, StoreError
 from sandbox.server import Sandbox, SandboxUser
@@ -179,8 +180,10 @@ async def test_the_token_is_in_no_log_not_even_when_a_download_fails(
     tmp_path: Path,
     behave: Any,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     behave(Behaviour.PAINT)
+    monkeypatch.setattr(inbox, "FETCH_PAUSES_S", ())
     with caplog.at_level(logging.DEBUG):
         async with Sandbox() as sandbox, bot_in(sandbox, tmp_path, admin_id=ADMIN_ID):
             sandbox.user(ADMIN_ID)
