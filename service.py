@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +31,7 @@ from handlers.inbox import Inbox
 from handlers.polling import Polling
 from handlers.webhook import MAX_UPDATE_BYTES, read_update
 from locales.catalogue import Catalogue
+from processing.children import child_environment
 from processing.delivery import TelegramDelivery
 from processing.download import TelegramPictures
 from processing.folders import JobFolders, Results
@@ -129,14 +129,6 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         parts = await _parts(stack, settings)
         store, bot, notices, pool, queue = parts.store, parts.bot, parts.notices, parts.pool, parts.queue
         metrics, private = parts.metrics, parts.private
-        places = PlacesInLine(
-            store,
-            parts.status_messages,
-            queue.estimator,
-            is_ours=lambda: not isinstance(queue, SharedQueue) or queue.leads,
-        )
-        places.start()
-        stack.push_async_callback(places.close)
         retention = Retention(store, parts.results, hours=settings.retention_hours)
         retention.start()
         stack.push_async_callback(retention.close)
@@ -248,6 +240,10 @@ async def _parts(stack: AsyncExitStack, settings: Settings) -> Parts:
     stack.push_async_callback(notices.stopped)
     await queue.start()
     stack.push_async_callback(queue.close, settings.shutdown_grace_s)
+    # In workers too: where there are many processes the oldest does it, and that may be one of them.
+    places = PlacesInLine(store, status_messages, queue.estimator, is_ours=lambda: queue.leads)
+    places.start()
+    stack.push_async_callback(places.close)
     return Parts(store, bot, notices, catalogue, results, pictures, status_messages, pool, queue, metrics, private)
 
 
@@ -271,7 +267,7 @@ async def _check_device(name: str) -> None:
         *(sys.executable, "-c", code, name),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+        env=child_environment(),
     )
     _, told = await process.communicate()
     if process.returncode:

@@ -17,16 +17,6 @@ class Lines(Protocol):
         ...
 
 
-class KnownLine(Protocol):
-    """The line as a queue knows it, told of its changes."""
-
-    async def read(self) -> list[Turn]: ...
-
-    def changed(self) -> None: ...
-
-    def joined(self, turn: Turn) -> None: ...
-
-
 class Line:
     """The line, read anew after every change but a job that joins it. One process changes it, which tells all here."""
 

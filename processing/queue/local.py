@@ -13,7 +13,7 @@ import structlog
 from processing.estimate import Estimator, Place, Turn
 from processing.job import Job, JobEndedError, NewJob, Status, Ticket, UnknownJobError
 from processing.lanes import Lane, lane_of, may_begin
-from processing.queue.line import KnownLine, Line
+from processing.queue.line import Line
 from processing.store import Store
 from reporting.metrics import Metrics
 
@@ -61,7 +61,7 @@ class LocalQueue:
         self._user_queue_limit = user_queue_limit
         self._metrics = metrics or Metrics()
         self.estimator = Estimator(store, slots)
-        self._line: KnownLine = Line(store)
+        self._line = Line(store)
         self._wake = asyncio.Event()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._lanes: dict[int, Lane] = {}
@@ -69,6 +69,8 @@ class LocalQueue:
         self._awaited: set[Lane] = set(Lane)
         self._finishing: set[asyncio.Task[None]] = set()
         self._closing = False
+        #: This process does what one alone is to do.
+        self.leads = True
         self._dispatcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

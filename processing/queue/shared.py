@@ -13,6 +13,7 @@ import structlog
 from processing.estimate import Turn
 from processing.job import Job, JobEndedError, NothingToKeepError, Status, UnknownJobError
 from processing.lanes import Lane
+from processing.queue.line import Line
 from processing.queue.local import CANCEL_TIMEOUT_S, JobRunner, LocalQueue
 from processing.shared.listener import Listener
 from processing.shared.store import Held, Pulse, SharedStore, Word
@@ -31,18 +32,11 @@ log = structlog.get_logger(__name__)
 Quiet = Callable[[int], Awaitable[None]]
 
 
-class _StoredLine:
+class _StoredLine(Line):
     """The line, read anew every time: other processes change it too."""
 
-    def __init__(self, store: SharedStore) -> None:
-        self._store = store
-
     async def read(self) -> list[Turn]:
-        return await self._store.line()
-
-    def changed(self) -> None: ...
-
-    def joined(self, turn: Turn) -> None: ...
+        return await self._lines.line()
 
 
 class _CarriedRunner:
@@ -129,12 +123,7 @@ class SharedQueue(LocalQueue):
         #: Held while jobs are taken, and while what is held is compared with what runs.
         self._taking = asyncio.Lock()
         self._steady_since: float | None = None
-        self._leads = False
-
-    @property
-    def leads(self) -> bool:
-        """This process does what one alone is to do."""
-        return self._leads
+        self.leads = False
 
     async def start(self) -> None:
         await self._register()
@@ -224,10 +213,10 @@ class SharedQueue(LocalQueue):
             await asyncio.sleep(BEAT_S)
             try:
                 await self._beat()
-                if self._leads and self._is_steady():
+                if self.leads and self._is_steady():
                     await self._sweep()
             except Exception as error:
-                self._steady_since, self._leads = None, False
+                self._steady_since, self.leads = None, False
                 log.warning("no beat", error=str(error))
             self._look_everywhere()
 
@@ -249,7 +238,7 @@ class SharedQueue(LocalQueue):
             log.warning("this process was thought dead; others have its jobs")
             await self._register()
             return {}
-        self._leads = pulse.leads
+        self.leads = pulse.leads
         self.estimator.slots = max(1, pulse.slots)
         return pulse.held
 
