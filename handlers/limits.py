@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from aiogram.types import Chat, TelegramObject, Update
 
 from handlers.answers import refuse
 from handlers.desk import Person
+from handlers.middlewares import Handler
 from locales.catalogue import Say
 
 #: At once after a pause: six full albums, or every button of the options pressed as fast as a finger can.
@@ -63,7 +64,7 @@ class UpdateLimit(BaseMiddleware):
 
     async def __call__(
         self,
-        handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]],
+        handler: Handler,
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:

@@ -36,7 +36,6 @@ from reporting.notices import Notices
 #: Telegram may take the answer later; anything else it refuses for good. 401, 404 and 409 are about the bot: its token
 #: was revoked or mistyped.
 PASSING = (
-    TelegramRetryAfter,
     TelegramNetworkError,
     TelegramServerError,
     ClientDecodeError,

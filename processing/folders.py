@@ -149,7 +149,7 @@ def write_durably(path: Path, content: bytes) -> None:
     """Write a private file so that after a crash it is there whole or not at all."""
     unfinished = path.with_name(path.name + ".part")
     try:
-        with open(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
+        with open(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, FILE_MODE), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -189,7 +189,7 @@ class Store:
 
         def read(connection: Connection) -> list[Turn]:
             columns = (jobs.c.id, jobs.c.user_id, jobs.c.algorithm, jobs.c.size_px, jobs.c.started_at)
-            rows = connection.execute(in_order().with_only_columns(*columns))
+            rows = connection.execute(_in_order().with_only_columns(*columns))
             return [Turn(*row) for row in rows]
 
         return await self._database.read(read)
@@ -219,9 +219,9 @@ class Store:
 
         def write(connection: Connection) -> Job | None:
             self._one_at_a_time(connection)
-            waiting = in_order().where(jobs.c.status == Status.QUEUED)
+            waiting = _in_order().where(jobs.c.status == Status.QUEUED)
             if lane is not None:
-                waiting = waiting.where(is_short() if lane is Lane.SHORT else ~is_short())
+                waiting = waiting.where(_is_short() if lane is Lane.SHORT else ~_is_short())
             row = connection.execute(waiting.limit(1)).mappings().one_or_none()
             if row is None:
                 return None
@@ -327,7 +327,7 @@ class Store:
                 func.count().filter(_untold()),
                 func.min(jobs.c.created_at).filter(waiting),
             )
-            return Backlog(*connection.execute(select(*columns).where(or_(_active(), _untold()))).one())
+            return Backlog(*connection.execute(select(*columns).where(is_unfinished())).one())
 
         return await self._database.read(read)
 
@@ -394,19 +394,19 @@ def is_unfinished() -> ColumnElement[bool]:
     return _active() | _untold()
 
 
-def is_short() -> ColumnElement[bool]:
+def _is_short() -> ColumnElement[bool]:
     """Return the condition that a job is of the short lane."""
     limits = short_up_to_px().items()
     return or_(false(), *((jobs.c.algorithm == key) & (jobs.c.size_px <= limit) for key, limit in limits))
 
 
-def in_order() -> Select[Any]:
+def _in_order() -> Select[Any]:
     """Running jobs, then the fair order: everybody's first job, running ones counted, before anybody's second.
 
     Short jobs and long ones are counted apart: they have slots of their own.
     """
     runs_first = case((jobs.c.status == Status.RUNNING, 0), else_=1)
-    lane = (jobs.c.user_id, case((is_short(), 1), else_=0))
+    lane = (jobs.c.user_id, case((_is_short(), 1), else_=0))
     turn = func.row_number().over(partition_by=lane, order_by=(runs_first, jobs.c.id)).label("turn")
     turns = select(jobs.c.id, turn).where(_active()).subquery()
     return select(jobs).join(turns, turns.c.id == jobs.c.id).order_by(runs_first, turns.c.turn, jobs.c.id)

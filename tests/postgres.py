@@ -97,10 +97,6 @@ class Server:
     def _data(self) -> str:
         return str(self._folder / "data")
 
-    def _ask(self, statement: str, *names: str) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))  # type: ignore[arg-type]
-
     def _run(self, program: str, *options: str) -> subprocess.Popen[bytes]:
         identity = {"user": self._as.pw_uid, "group": self._as.pw_gid, "extra_groups": []} if self._as else {}
         return subprocess.Popen(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ml_models.errors import WeightsError
-from ml_models.published_files import read_file as read_file
+from ml_models.published_files import read_file
 from ml_models.ultrast.custom_layers import CONVOLUTIONS, GREY, STAGES, Decoder, Encoder, names_of
 
 #: A quarter of VGG19's.

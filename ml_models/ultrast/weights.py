@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ml_models.devices import half_precision
 from ml_models.errors import WeightsError
+from ml_models.published_files import read_file
 from ml_models.requests import check_encoder
 from ml_models.ultrast.cascade import Networks
 from ml_models.ultrast.custom_layers import STAGES, WIDTHS, Decoder, Encoder, Network, names_of
-from ml_models.ultrast.published import decoder_shapes, encoder_shapes, find_file, load_published, read_file
+from ml_models.ultrast.published import decoder_shapes, encoder_shapes, find_file, load_published
 from ml_models.ultrast.settings import SETTINGS
 from ml_models.ultrast.wct import transport, whitening_colouring
 from ml_models.weights import load_verified, write_whole

@@ -8,7 +8,6 @@ store's to say: procrastinate alone would go by age, and one user's ten jobs wou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,24 +22,16 @@ TELL = "tell"
 TASK = "paint"
 
 
-@dataclass(frozen=True, slots=True)
-class Carrier:
-    """One of procrastinate's jobs that is being done."""
-
-    id: int
-    queue: str
-
-
 def defer(connection: Connection, queue: str) -> int:
     """Put a carrier into the queue, of which procrastinate notifies its listeners; return its id."""
     new = JobToDefer(queue, TASK, 0, None, None, Jsonb({}), None)  # type: ignore[arg-type]
     return int(_rows(connection, "defer_jobs", jobs=[tuple(new)])[0]["id"])
 
 
-def fetch(connection: Connection, queue: str, worker_id: int | None) -> Carrier | None:
-    """Return a carrier of the queue that is to do, from now on done by this worker; None: there is none."""
+def fetch(connection: Connection, queue: str, worker_id: int | None) -> int | None:
+    """Return the id of a carrier of the queue that is to do, from now on done by this worker; None: there is none."""
     [row] = _rows(connection, "fetch_job", queues=[queue], worker_id=worker_id)
-    return None if row["id"] is None else Carrier(row["id"], row["queue_name"])
+    return None if row["id"] is None else int(row["id"])
 
 
 def cancel(connection: Connection, carrier_id: int) -> bool:
@@ -67,12 +58,12 @@ def retry(connection: Connection, carrier_id: int, queue: str | None = None) -> 
     )
 
 
-def stalled(connection: Connection, after_s: float) -> list[Carrier]:
-    """Return the carriers that are being done by nobody: their worker has gone, or was silent for so many seconds."""
+def stalled(connection: Connection, after_s: float) -> list[int]:
+    """Return the ids of the carriers done by nobody: their worker has gone, or was silent for so many seconds."""
     rows = _rows(
         connection, "select_stalled_jobs_by_heartbeat", queue=None, task_name=None, seconds_since_heartbeat=after_s
     )
-    return [Carrier(row["id"], row["queue_name"]) for row in rows]
+    return [row["id"] for row in rows]
 
 
 def register(connection: Connection) -> int:
@@ -89,9 +80,9 @@ def beat(connection: Connection, worker_id: int) -> None:
     _rows(connection, "update_heartbeat", worker_id=worker_id)
 
 
-def prune(connection: Connection, after_s: float) -> list[int]:
-    """Forget the workers that were silent for so many seconds and return their ids."""
-    return [row["worker_id"] for row in _rows(connection, "prune_stalled_workers", seconds_since_heartbeat=after_s)]
+def prune(connection: Connection, after_s: float) -> None:
+    """Forget the workers that were silent for so many seconds."""
+    _rows(connection, "prune_stalled_workers", seconds_since_heartbeat=after_s)
 
 
 def _rows(connection: Connection, query: str, **values: Any) -> list[RowMapping]:

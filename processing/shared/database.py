@@ -58,11 +58,6 @@ class SharedDatabase:
         self._threads: ThreadPoolExecutor | None = None
         self._under_way: set[asyncio.Future[Any]] = set()
 
-    @property
-    def conninfo(self) -> str:
-        """The address as libpq takes it, the password included."""
-        return self._url.set(drivername="postgresql").render_as_string(hide_password=False)
-
     async def open(self) -> None:
         """Bring the tables up to date; raise StoreError where that cannot be, or where no server comes in time."""
         engine = create_engine(

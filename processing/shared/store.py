@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, make_url
 from processing.job import Failure, Job, NewJob, Status
 from processing.lanes import lane_of
 from processing.shared import carriers, tables
-from processing.shared.carriers import TELL, Carrier
+from processing.shared.carriers import TELL
 from processing.shared.database import QUEUE_LOCK, SharedDatabase
 from processing.shared.tables import carried
 from processing.store import Store, get_job, is_unfinished
@@ -137,14 +137,12 @@ class SharedStore(Store):
 
         A job that was being painted has lost a worker; the second loss fails it.
         """
-        swept = Swept([], [], [])
 
         def write(connection: Connection) -> Swept:
-            for ids in (swept.again, swept.failed, swept.to_tell):
-                ids.clear()
+            swept = Swept([], [], [])
             self._one_at_a_time(connection)
-            for carrier in carriers.stalled(connection, stalled_after_s):
-                self._recover(connection, carrier, swept)
+            for carrier_id in carriers.stalled(connection, stalled_after_s):
+                self._recover(connection, carrier_id, swept)
             carriers.prune(connection, stalled_after_s)
             self._mend(connection, swept)
             if swept.again or swept.failed or swept.to_tell:
@@ -163,11 +161,11 @@ class SharedStore(Store):
 
         def write(connection: Connection) -> Job | None:
             self._one_at_a_time(connection)
-            while carrier := carriers.fetch(connection, TELL, self.worker_id):
-                job = _job_of(connection, carrier.id)
+            while (carrier_id := carriers.fetch(connection, TELL, self.worker_id)) is not None:
+                job = _job_of(connection, carrier_id)
                 if job and not _is_over(job):
                     return job
-                _put_away(connection, carrier.id)
+                _put_away(connection, carrier_id)
             return None
 
         return await self._database.write(write)
@@ -245,19 +243,19 @@ class SharedStore(Store):
     def _taken(self, connection: Connection, job: Job) -> None:
         """Have a carrier of its lane carry the job; the one that the job had then carries that one's."""
         own = _carrier_of(connection, job.id)
-        carrier = carriers.fetch(connection, _lane(job), self.worker_id)
-        if carrier is None:
+        carrier_id = carriers.fetch(connection, _lane(job), self.worker_id)
+        if carrier_id is None:
             # Somebody has emptied procrastinate's queue, or the lane of the algorithm is another one by now.
             carriers.defer(connection, _lane(job))
-            carrier = carriers.fetch(connection, _lane(job), self.worker_id)
-            assert carrier is not None  # noqa: S101 - it was put there, and nobody else may look
+            carrier_id = carriers.fetch(connection, _lane(job), self.worker_id)
+            assert carrier_id is not None  # noqa: S101 - it was put there, and nobody else may look
         if own is None:
-            connection.execute(insert(carried).values(job_id=job.id, carrier_id=carrier.id))
-        elif carrier.id != own:
-            swap = update(carried).where(carried.c.carrier_id == carrier.id)
+            connection.execute(insert(carried).values(job_id=job.id, carrier_id=carrier_id))
+        elif carrier_id != own:
+            swap = update(carried).where(carried.c.carrier_id == carrier_id)
             connection.execute(swap.values(carrier_id=own))
         mine = update(carried).where(carried.c.job_id == job.id)
-        connection.execute(mine.values(carrier_id=carrier.id, keep_asked=False))
+        connection.execute(mine.values(carrier_id=carrier_id, keep_asked=False))
 
     def _cancelled(self, connection: Connection, job_id: int) -> None:
         # A process that is gone may have stored them and said so no more.
@@ -276,8 +274,8 @@ class SharedStore(Store):
         held = mine.where(_is_of(self.worker_id)).with_for_update(read=True, of=tables.carriers)
         return connection.scalar(held) is not None
 
-    def _recover(self, connection: Connection, carrier: Carrier, swept: Swept) -> None:
-        job = _job_of(connection, carrier.id)
+    def _recover(self, connection: Connection, carrier_id: int, swept: Swept) -> None:
+        job = _job_of(connection, carrier_id)
         if job is not None and job.status is Status.RUNNING:
             losses = job.worker_losses + 1
             values: dict[str, Any] = {"status": Status.QUEUED, "worker_losses": losses, "started_at": None}
@@ -292,7 +290,7 @@ class SharedStore(Store):
             swept.to_tell.append(job.id)
         if job is not None and job.status in (Status.FAILED, Status.CANCELLED):
             _drop_pictures(connection, job.id)
-        _pass_on(connection, carrier.id, job)
+        _pass_on(connection, carrier_id, job)
 
     def _mend(self, connection: Connection, swept: Swept) -> None:
         """Give a carrier to each job that has lost its own, and put those away that carry nothing any more."""
