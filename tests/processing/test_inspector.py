@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -38,6 +39,24 @@ async def test_a_process_that_dies_means_that_the_file_is_no_picture(
     monkeypatch.setattr(inspector, "COMMAND", (sys.executable, "-c", f"import os, sys; {ending}"))
     with pytest.raises(UnreadablePictureError, match="within reason"):
         await inspect_file(bytes(1_000_000), 1)
+
+
+@pytest.mark.parametrize("kills", [1, 2])
+async def test_one_that_is_killed_from_outside_is_tried_once_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kills: int
+) -> None:
+    code = (
+        "import os, pathlib, sys; tries = pathlib.Path(sys.argv[1]); tries.open('a').write('x')\n"
+        f"os.kill(os.getpid(), 9) if tries.stat().st_size <= {kills} else print('{{}}')"
+    )
+    tries = tmp_path / "tries"
+    monkeypatch.setattr(inspector, "COMMAND", (sys.executable, "-c", code, str(tries)))
+    if kills == 1:
+        await inspect_file(b"x", 1)
+    else:
+        with pytest.raises(UnreadablePictureError, match="within reason"):
+            await inspect_file(b"x", 1)
+    assert tries.stat().st_size == 2
 
 
 async def test_nothing_is_left_of_one_that_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
