@@ -274,9 +274,15 @@ class Store:
 
     async def count_worker_loss(self, job_id: int) -> Job:
         """A worker died under this running job."""
-        return await self._move(
-            job_id, (Status.RUNNING,), Status.RUNNING, worker_losses=jobs.c.worker_losses + 1, started_at=_now()
-        )
+        values = {"worker_losses": jobs.c.worker_losses + 1, "started_at": _now()}
+
+        def write(connection: Connection) -> Job:
+            running = (Status.RUNNING,)
+            if self.may_change(connection, job_id) and _moved(connection, job_id, running, Status.RUNNING, **values):
+                self._worker_lost(connection, job_id)
+            return get_job(connection, job_id)
+
+        return await self._database.write(write)
 
     async def give_back(self, job_id: int) -> Job:
         """running -> queued, as if it had not been taken: the bot stops in good order."""
@@ -358,6 +364,9 @@ class Store:
     def _cancelled(self, connection: Connection, job_id: int) -> None:
         """This job was just cancelled."""
 
+    def _worker_lost(self, connection: Connection, job_id: int) -> None:
+        """A worker was just lost under this job."""
+
     def may_change(self, connection: Connection, job_id: int) -> bool:
         """Tell whether this process may say what became of the job."""
         return True
@@ -369,15 +378,18 @@ class Store:
         return await self._database.read(read)
 
     async def _move(self, job_id: int, allowed: tuple[Status, ...], status: Status, **values: Any) -> Job:
-        """Compare and set: a job whose state is not among the allowed ones is left alone."""
-
         def write(connection: Connection) -> Job:
             if self.may_change(connection, job_id):
-                change = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(allowed))
-                connection.execute(change.values(status=status, **values))
+                _moved(connection, job_id, allowed, status, **values)
             return get_job(connection, job_id)
 
         return await self._database.write(write)
+
+
+def _moved(connection: Connection, job_id: int, allowed: tuple[Status, ...], status: Status, **values: Any) -> bool:
+    """Compare and set: a job whose state is not among the allowed ones is left alone; False then."""
+    change = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(allowed))
+    return bool(connection.execute(change.values(status=status, **values)).rowcount)
 
 
 def _active() -> ColumnElement[bool]:

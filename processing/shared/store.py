@@ -220,11 +220,6 @@ class SharedStore(Store):
 
         return await self._database.write(write)
 
-    async def count_worker_loss(self, job_id: int) -> Job:
-        forget = update(carried).where(carried.c.job_id == job_id).values(keep_asked=False)
-        await self._database.write(lambda connection: connection.execute(forget).rowcount)
-        return await super().count_worker_loss(job_id)
-
     async def dialogues_with(self, name: str) -> list[tuple[str, dict[str, Any]]]:
         query = select(dialogues.c.key, dialogues.c.data).where(dialogues.c.data[name].is_not(None))
         return await self._database.read(lambda connection: [(key, data) for key, data in connection.execute(query)])
@@ -265,6 +260,10 @@ class SharedStore(Store):
             connection.execute(delete(carried).where(carried.c.job_id == job_id))
         else:
             _say(connection, Word.CUT, job_id)
+
+    def _worker_lost(self, connection: Connection, job_id: int) -> None:
+        # The wish to keep dies with the worker.
+        connection.execute(update(carried).where(carried.c.job_id == job_id).values(keep_asked=False))
 
     def may_change(self, connection: Connection, job_id: int) -> bool:
         if self.worker_id is None:

@@ -279,6 +279,23 @@ async def test_a_wish_to_keep_is_asked_once_and_dies_with_the_process(
     assert await one.ask_to_keep(job)
 
 
+async def test_a_wish_to_keep_dies_with_the_worker_of_who_runs_the_job_and_with_no_other(
+    stores: tuple[SharedStore, SharedStore], new_job: NewJobs
+) -> None:
+    one, other = stores
+    job = await add(one, new_job)
+    await taken(one)
+    await silence(one)
+    await other.sweep(LONG_S)
+    await taken(other)
+    await other.ask_to_keep(job)
+    for loser, is_kept in ((one, True), (other, False)):
+        await loser.count_worker_loss(job)
+        pulse = await other.beat(LONG_S)
+        assert pulse
+        assert pulse.held[job].keep_asked is is_kept
+
+
 # --- what goes
 
 
