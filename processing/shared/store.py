@@ -8,7 +8,20 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, make_url, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    any_,
+    delete,
+    func,
+    insert,
+    literal,
+    make_url,
+    select,
+    update,
+)
 
 from processing.job import Failure, Job, NewJob, Status
 from processing.lanes import lane_of
@@ -254,7 +267,7 @@ class SharedStore(Store):
 
     def _cancelled(self, connection: Connection, job_id: int) -> None:
         # A process that is gone may have stored them and said so no more.
-        _drop_pictures(connection, job_id)
+        drop_pictures(connection, job_id)
         carrier_id = _carrier_of(connection, job_id)
         if carrier_id is not None and carriers.cancel(connection, carrier_id):
             connection.execute(delete(carried).where(carried.c.job_id == job_id))
@@ -288,7 +301,7 @@ class SharedStore(Store):
         elif job is not None and not _is_over(job):
             swept.to_tell.append(job.id)
         if job is not None and job.status in (Status.FAILED, Status.CANCELLED):
-            _drop_pictures(connection, job.id)
+            drop_pictures(connection, job.id)
         _pass_on(connection, carrier_id, job)
 
     def _mend(self, connection: Connection, swept: Swept) -> None:
@@ -330,8 +343,10 @@ def _wait_again(connection: Connection, job_id: int) -> Job:
     return get_job(connection, job_id)
 
 
-def _drop_pictures(connection: Connection, job_id: int) -> None:
-    connection.execute(delete(tables.pictures).where(tables.pictures.c.job_id == job_id))
+def drop_pictures(connection: Connection, *job_ids: int) -> None:
+    """Delete the pictures of these jobs; with the rows of the jobs they go by themselves."""
+    ids = literal(list(job_ids), ARRAY(BigInteger))
+    connection.execute(delete(tables.pictures).where(tables.pictures.c.job_id == any_(ids)))
 
 
 def _put_away(connection: Connection, carrier_id: int) -> None:
