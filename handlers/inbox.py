@@ -24,15 +24,13 @@ from handlers.storage import dialogue_key, storage_key
 from ml_models.errors import DownloadError, PictureError, StyleTransferError
 from processing import wording
 from processing.download import TelegramPictures
-from processing.job import Failure
+from processing.job import FETCH_PAUSES_S, Failure
 from processing.store import Store
 from reporting.notices import Notices
 
 #: Telegram sends an album's messages within a few tenths of a second.
 ALBUM_PAUSE_S = 0.8
 INSPECTION_TIMEOUT_S = 90.0
-#: Pauses before another try to fetch a file that Telegram did not give.
-FETCH_PAUSES_S = (1.0, 3.0, 9.0)
 #: Pauses before another try to take what is here; after the last the user is told and it is dropped.
 RETRY_PAUSES_S = (1.0, 5.0, 20.0)
 

@@ -123,13 +123,11 @@ class JobFolders:
             for name in files:
                 (Path(place) / name).chmod(FILE_MODE)
 
-    def create(self, job_id: int) -> Path:
-        """Return the job's folder, made if need be."""
-        folder = self.folder(job_id)
+    def create(self, job_id: int) -> None:
+        """Make the job's folder if need be."""
         # mkdir gives its mode to the last folder alone.
         self.jobs.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
-        folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
-        return folder
+        self.folder(job_id).mkdir(exist_ok=True, mode=FOLDER_MODE)
 
     @property
     def jobs(self) -> Path:

@@ -21,7 +21,16 @@ from ml_models.contract import Progress, Stage, Style, StyleTransferRequest
 from ml_models.errors import DownloadError, WorkerLostError
 from ml_models.registry import Algorithm, get_algorithm
 from processing.folders import Results
-from processing.job import Job, NothingToKeepError, Outcome, Picture, Status, UnknownJobError
+from processing.job import (
+    FETCH_PAUSES_S,
+    WORKER_LOSSES_ALLOWED,
+    Job,
+    NothingToKeepError,
+    Outcome,
+    Picture,
+    Status,
+    UnknownJobError,
+)
 from processing.persistence import persist
 from processing.pool import OnProgress, Painted
 from processing.store import Store, StoreError
@@ -31,8 +40,6 @@ from reporting.metrics import Metrics
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-FETCH_PAUSES_S = (1.0, 3.0, 9.0)
-WORKER_LOSSES_ALLOWED = 1
 ATTEMPTS_ALLOWED = 5
 
 

@@ -35,6 +35,7 @@ MARKS_KEPT = timedelta(hours=24)
 PRUNED_EVERY = timedelta(minutes=10)
 #: A query may hold so many numbers and no more.
 IDS_A_QUERY = 1000
+ACTIVE = tuple(status for status in Status if status.active)
 
 
 def _now() -> datetime:
@@ -134,7 +135,6 @@ class Store:
         Raises UnknownJobError where it is not this user's, and JobEndedError where it is too late; nothing is stored
         then.
         """
-        now = _now()
 
         def write(connection: Connection) -> tuple[Job, bool]:
             self._one_at_a_time(connection)
@@ -142,11 +142,8 @@ class Store:
                 raise UnknownJobError(f"there is no job {job_id} of user {user_id}")
             if earlier := _one(connection, jobs.c.origin == new.origin):
                 return earlier, False
-            cancel = update(jobs).where(jobs.c.id == job_id, _active())
-            values = {"status": Status.CANCELLED, "finished_at": now, "told_at": now}
-            if not connection.execute(cancel.values(values)).rowcount:
+            if not self._cancel(connection, job_id):
                 raise JobEndedError(f"job {job_id} neither waits nor runs any more")
-            self._cancelled(connection, job_id)
             return self._insert(connection, new), True
 
         return await self._database.write(write)
@@ -251,14 +248,10 @@ class Store:
 
     async def mark_cancelled(self, job_id: int) -> Job:
         """queued or running -> cancelled; its owner knows, having asked for it."""
-        now = _now()
 
         def write(connection: Connection) -> Job:
             self._one_at_a_time(connection)
-            change = update(jobs).where(jobs.c.id == job_id, _active())
-            values = {"status": Status.CANCELLED, "finished_at": now, "told_at": now}
-            if connection.execute(change.values(values)).rowcount:
-                self._cancelled(connection, job_id)
+            self._cancel(connection, job_id)
             return get_job(connection, job_id)
 
         return await self._database.write(write)
@@ -286,7 +279,7 @@ class Store:
 
     async def give_back(self, job_id: int) -> Job:
         """running -> queued, as if it had not been taken: the bot stops in good order."""
-        return await self._move(job_id, (Status.RUNNING,), Status.QUEUED, attempts=jobs.c.attempts - 1, started_at=None)
+        return await self._database.write(lambda connection: wait_again(connection, job_id))
 
     async def requeue_running(self) -> int:
         """running -> queued for every job that a killed bot left behind, attempts kept; return how many."""
@@ -377,6 +370,14 @@ class Store:
 
         return await self._database.read(read)
 
+    def _cancel(self, connection: Connection, job_id: int) -> bool:
+        """queued or running -> cancelled; False: it is too late."""
+        now = _now()
+        cancelled = _moved(connection, job_id, ACTIVE, Status.CANCELLED, finished_at=now, told_at=now)
+        if cancelled:
+            self._cancelled(connection, job_id)
+        return cancelled
+
     async def _move(self, job_id: int, allowed: tuple[Status, ...], status: Status, **values: Any) -> Job:
         def write(connection: Connection) -> Job:
             if self.may_change(connection, job_id):
@@ -392,8 +393,15 @@ def _moved(connection: Connection, job_id: int, allowed: tuple[Status, ...], sta
     return bool(connection.execute(change.values(status=status, **values)).rowcount)
 
 
+def wait_again(connection: Connection, job_id: int) -> Job:
+    """running -> queued, as if it had not been taken."""
+    values = {"attempts": jobs.c.attempts - 1, "started_at": None}
+    _moved(connection, job_id, (Status.RUNNING,), Status.QUEUED, **values)
+    return get_job(connection, job_id)
+
+
 def _active() -> ColumnElement[bool]:
-    return jobs.c.status.in_([status for status in Status if status.active])
+    return jobs.c.status.in_(ACTIVE)
 
 
 def _untold() -> ColumnElement[bool]:

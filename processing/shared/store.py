@@ -23,18 +23,17 @@ from sqlalchemy import (
     update,
 )
 
-from processing.job import Failure, Job, NewJob, Status
+from processing.job import WORKER_LOSSES_ALLOWED, Failure, Job, NewJob, Status
 from processing.lanes import lane_of
 from processing.shared import carriers, tables
 from processing.shared.carriers import TELL
 from processing.shared.database import QUEUE_LOCK, SharedDatabase
 from processing.shared.tables import carried
-from processing.store import Store, get_job, is_unfinished
+from processing.store import Store, get_job, is_unfinished, wait_again
 from processing.tables import dialogues, jobs
 
 #: The channel on which processes tell one another of jobs.
 CHANNEL = "painter"
-WORKER_LOSSES_ALLOWED = 1
 #: No worker's id: who has left may change nothing any more.
 NOBODY = 0
 
@@ -138,7 +137,7 @@ class SharedStore(Store):
             self._one_at_a_time(connection)
             for carrier_id, job in _carried_by(connection, worker_id):
                 if job and job.status is Status.RUNNING:
-                    job = _wait_again(connection, job.id)
+                    job = wait_again(connection, job.id)
                 _pass_on(connection, carrier_id, job)
             carriers.unregister(connection, worker_id)
             _say(connection, Word.LOOK)
@@ -216,7 +215,7 @@ class SharedStore(Store):
             if job.status is Status.RUNNING and carrier_id is not None and self.may_change(connection, job_id):
                 carriers.retry(connection, carrier_id)
                 _say(connection, Word.LOOK)
-                return _wait_again(connection, job_id)
+                return wait_again(connection, job_id)
             return job
 
         return await self._database.write(write)
@@ -310,7 +309,7 @@ class SharedStore(Store):
         for job_id in connection.scalars(bare.where(tables.carriers.c.id.is_(None), is_unfinished())).all():
             job = get_job(connection, job_id)
             if job.status is Status.RUNNING:
-                job = _wait_again(connection, job_id)
+                job = wait_again(connection, job_id)
                 swept.again.append(job_id)
             elif job.status is not Status.QUEUED:
                 swept.to_tell.append(job_id)
@@ -334,13 +333,6 @@ def _pass_on(connection: Connection, carrier_id: int, job: Job | None) -> None:
         _put_away(connection, carrier_id)
     else:
         carriers.retry(connection, carrier_id, None if job.status is Status.QUEUED else TELL)
-
-
-def _wait_again(connection: Connection, job_id: int) -> Job:
-    """running -> queued, as if it had not been taken."""
-    values = {"status": Status.QUEUED, "attempts": jobs.c.attempts - 1, "started_at": None}
-    connection.execute(update(jobs).where(jobs.c.id == job_id, jobs.c.status == Status.RUNNING).values(values))
-    return get_job(connection, job_id)
 
 
 def drop_pictures(connection: Connection, *job_ids: int) -> None:
