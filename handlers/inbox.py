@@ -24,15 +24,15 @@ from handlers.storage import dialogue_key, storage_key
 from ml_models.errors import DownloadError, PictureError, StyleTransferError
 from processing import wording
 from processing.download import TelegramPictures
-from processing.job import Failure
+from processing.job import FETCH_PAUSES_S, Failure
 from processing.store import Store
 from reporting.notices import Notices
 
 #: Telegram sends an album's messages within a few tenths of a second.
 ALBUM_PAUSE_S = 0.8
 INSPECTION_TIMEOUT_S = 90.0
-#: Pauses before another try to fetch a file that Telegram did not give.
-FETCH_PAUSES_S = (1.0, 3.0, 9.0)
+#: After so long a look at a file the user is told that it goes on: the last try may end much later.
+SLOW_AFTER_S = 5.0
 #: Pauses before another try to take what is here; after the last the user is told and it is dropped.
 RETRY_PAUSES_S = (1.0, 5.0, 20.0)
 
@@ -169,10 +169,22 @@ class Inbox:
         if unknown is None:
             await asyncio.sleep(pause_s)
             return True
-        problem = await self._inspect(unknown)
+        problem = await self._inspect_and_tell(person, context, unknown)
         async with self.locks.lock(key):
             await self._note(person, context, unknown, problem)
         return True
+
+    async def _inspect_and_tell(self, person: Person, context: FSMContext, item: Item) -> StyleTransferError | None:
+        """Inspect the file, and say once that it takes long, unless it was cancelled meanwhile; return as _inspect."""
+        inspecting = asyncio.create_task(self._inspect(item), name="inspection")
+        try:
+            _, slow = await asyncio.wait([inspecting], timeout=SLOW_AFTER_S)
+            if slow and item in items_of(await context.get_data()):
+                await self._tell(person, self.desk.say(person)("inbox.slow"), _reply_to(item))
+            return await inspecting
+        finally:
+            inspecting.cancel()
+            await asyncio.wait([inspecting])
 
     async def _inspect(self, item: Item) -> StyleTransferError | None:
         """Return what is wrong with the file, or None; one that cannot be fetched is tried again a few times."""
@@ -202,8 +214,7 @@ class Inbox:
         await _store(context, person, items)
         if problem:
             text = wording.failed(self.desk.say(person), Failure(problem.code, problem.details))
-            reply = ReplyParameters(message_id=item.received.message_id, allow_sending_without_reply=True)
-            await self._tell(person, text, reply)
+            await self._tell(person, text, _reply_to(item))
 
     async def _settle(self, person: Person, context: FSMContext, items: list[Item]) -> None:
         """Take the pictures of the first message and of its album, if it is one."""
@@ -259,6 +270,10 @@ class Inbox:
             await self.desk.bot.send_message(person.chat_id, text, reply_parameters=reply)
         except AiogramError as error:
             log.warning("a sentence could not be sent", reason=type(error).__name__, user_id=person.user_id)
+
+
+def _reply_to(item: Item) -> ReplyParameters:
+    return ReplyParameters(message_id=item.received.message_id, allow_sending_without_reply=True)
 
 
 def items_of(data: dict[str, Any]) -> list[Item]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,8 +41,8 @@ class Results(Protocol):
         """Delete the pictures of a job that this process runs or tells of, and no other's."""
         ...
 
-    async def delete(self, job_id: int) -> None:
-        """Delete the pictures of a job that is over, or whose user wants it."""
+    async def delete(self, job_ids: Collection[int]) -> None:
+        """Delete the pictures of jobs that are over, or whose users want it."""
         ...
 
     async def kept(self) -> dict[int, datetime]:
@@ -80,8 +81,12 @@ class JobFolders:
     async def discard(self, job_id: int) -> None:
         await asyncio.to_thread(self.remove, job_id)
 
-    async def delete(self, job_id: int) -> None:
-        await asyncio.to_thread(self.remove, job_id)
+    async def delete(self, job_ids: Collection[int]) -> None:
+        def remove() -> None:
+            for job_id in job_ids:
+                self.remove(job_id)
+
+        await asyncio.to_thread(remove)
 
     async def kept(self) -> dict[int, datetime]:
         """Return the numbers of the jobs that have a folder, and when a file last came into it or left it."""
@@ -118,13 +123,11 @@ class JobFolders:
             for name in files:
                 (Path(place) / name).chmod(FILE_MODE)
 
-    def create(self, job_id: int) -> Path:
-        """Return the job's folder, made if need be."""
-        folder = self.folder(job_id)
+    def create(self, job_id: int) -> None:
+        """Make the job's folder if need be."""
         # mkdir gives its mode to the last folder alone.
         self.jobs.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
-        folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
-        return folder
+        self.folder(job_id).mkdir(exist_ok=True, mode=FOLDER_MODE)
 
     @property
     def jobs(self) -> Path:

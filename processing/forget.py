@@ -33,7 +33,6 @@ async def forget_user(
         await queue.cancel(job.id, user_id)
         await status_messages.show_cancelled(job)
     job_ids = await store.job_ids(user_id)
-    for job_id in job_ids:
-        await results.delete(job_id)
+    await results.delete(job_ids)
     await store.forget(user_id, dialogue)
     log.info("a user's data is deleted", jobs=len(job_ids))

@@ -8,6 +8,11 @@ from enum import StrEnum
 
 from ml_models.contract import DEFAULT_SIZE_PX
 
+#: Seconds before each further try to fetch a picture that Telegram did not give.
+FETCH_PAUSES_S = (1.0, 3.0, 9.0)
+#: So often a job whose worker was lost is painted again; the next loss fails it.
+WORKER_LOSSES_ALLOWED = 1
+
 
 class Status(StrEnum):
     """Where a job is.

@@ -76,9 +76,8 @@ class Retention:
             for job_id, ended_at in ended.items()
             if now - ended_at >= self._keep or clock - self._seen_at[job_id] >= self._keep.total_seconds()
         ]
-        for job_id in due:
-            await self._results.delete(job_id)
         if due:
+            await self._results.delete(due)
             log.info("old pictures are deleted", jobs=len(due))
         return len(due)
 

@@ -1,4 +1,4 @@
-"""The runner: takes one job from its pictures to a stored painting, and its outcome to the user.
+"""The runner: takes one job from its pictures to a stored painting; the teller takes its outcome to the user.
 
 It works on the store alone, so any engine of the queue can carry it. Whatever goes wrong with a job ends in its row as
 a failure with a code. Out of run() comes cancelling, and once the bot stops also an error of the store: the row is then
@@ -8,50 +8,38 @@ as it was, and the next start takes the job up again.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeVar
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
 from ml_models.contract import Progress, Stage, Style, StyleTransferRequest
-from ml_models.errors import (
-    DownloadError,
-    InvalidRequestError,
-    PictureError,
-    StyleTransferError,
-    WorkerLostError,
-)
+from ml_models.errors import DownloadError, WorkerLostError
 from ml_models.registry import Algorithm, get_algorithm
 from processing.folders import Results
 from processing.job import (
-    Failure,
+    FETCH_PAUSES_S,
+    WORKER_LOSSES_ALLOWED,
     Job,
     NothingToKeepError,
-    NotYetError,
     Outcome,
     Picture,
-    RefusedError,
     Status,
     UnknownJobError,
 )
+from processing.persistence import persist
 from processing.pool import OnProgress, Painted
 from processing.store import Store, StoreError
+from processing.teller import Delivery, Teller
 from reporting.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-FETCH_PAUSES_S = (1.0, 3.0, 9.0)
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 300.0
-#: After so long the admin is told once; the tries go on, since nothing that was painted may be lost.
-LATE_S = 600.0
-LONGEST_STORE_PAUSE_S = 60.0
-WORKER_LOSSES_ALLOWED = 1
 ATTEMPTS_ALLOWED = 5
 
 
@@ -60,37 +48,6 @@ class Pictures(Protocol):
 
     async def fetch(self, picture: Picture) -> bytes:
         """Return the encoded picture in bounded time; raise DownloadError (worth another try) or PictureError (not)."""
-        ...
-
-
-class Delivery(Protocol):
-    """The way back to the user."""
-
-    def show(self, job: Job, progress: Progress) -> None:
-        """Show how far the job is; never blocks, never raises, throttles itself."""
-        ...
-
-    async def deliver(self, job: Job) -> bool:
-        """Send the stored picture. True: sent; False: its user cannot be reached any more.
-
-        Raises NotYetError where it has to be tried again, RefusedError where that would be in vain.
-        """
-        ...
-
-    async def tell_failure(self, job: Job) -> bool:
-        """Tell the user why the job failed; returns and raises as deliver does."""
-        ...
-
-    async def late(self, job: Job) -> None:
-        """Say, where that can be said, that the outcome comes later."""
-        ...
-
-    async def clear(self, job: Job) -> None:
-        """Take away what showed the progress, after the outcome was sent and marked; never raises."""
-        ...
-
-    async def report(self, job: Job, error: BaseException) -> None:
-        """Tell the admin of an error that is not the user's fault."""
         ...
 
 
@@ -164,7 +121,7 @@ class Runner:
         self._metrics = metrics or Metrics()
         self._attempts: dict[int, _Attempt] = {}
         self._stopping = asyncio.Event()
-        self._unreported: dict[int, Exception] = {}
+        self._teller = Teller(store, delivery, results, self._metrics, self._stopping)
 
     async def run(self, job: Job) -> None:
         """Paint a running job and leave it painted, failed, or as somebody else has ended it meanwhile."""
@@ -179,7 +136,7 @@ class Runner:
             except UnknownJobError:
                 log.info("a job ends, as its user is forgotten")
             except Exception as error:
-                await self._fail(job, error)
+                await self._teller.fail(job, error)
             finally:
                 self._attempts.pop(job.id, None)
 
@@ -199,31 +156,8 @@ class Runner:
         return True
 
     async def finish(self, job: Job) -> None:
-        """Tell the user of a painted or failed job, for as long as it takes; other jobs need nothing.
-
-        The admin hears of a failure after the user, or after the first try to tell him. Of an outcome that is late the
-        user hears at once, where he can, and the admin after LATE_S.
-        """
-        pause_s, began, reported = FIRST_PAUSE_S, time.monotonic(), False
-        with bound_contextvars(job_id=job.id, user_id=job.user_id):
-            while not_yet := await self._tell(job):
-                if pause_s == FIRST_PAUSE_S:
-                    await self._say_late(job)
-                if not reported and time.monotonic() - began >= LATE_S:
-                    reported = True
-                    text = f"an outcome was not taken for {LATE_S:g} s and is tried on: {not_yet}"
-                    self._unreported.setdefault(job.id, NotYetError(text))
-                await self._report(job)
-                wait_s = max(pause_s, not_yet.wait_s)
-                log.warning("a user is told later", pause_s=wait_s, reason=str(not_yet))
-                try:
-                    async with asyncio.timeout(wait_s):
-                        await self._stopping.wait()
-                    return
-                except TimeoutError:
-                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-                self._metrics.flood_wait_seconds.inc(not_yet.wait_s)
-            await self._report(job)
+        """Tell the user of a painted or failed job, for as long as it takes; other jobs need nothing."""
+        await self._teller.tell(job)
 
     def stop(self) -> None:
         """Begin no further try to tell a user; what is being sent is sent to its end."""
@@ -243,7 +177,7 @@ class Runner:
             try:
                 return await self._pool.run(algorithm, request, show, self._timeout_s, attempt.stop, start)
             except WorkerLostError as error:
-                current = await self._persist(lambda: self._store.count_worker_loss(job.id))
+                current = await persist(lambda: self._store.count_worker_loss(job.id), self._stopping)
                 log.warning("a worker was lost", losses=current.worker_losses, error=str(error))
                 if current.worker_losses > WORKER_LOSSES_ALLOWED:
                     raise
@@ -286,10 +220,11 @@ class Runner:
         result = painted.result
         # Read before anything is awaited: a cancel in between forgets the attempt.
         stopped_at = self._attempts[job.id].fraction if result.stopped else None
-        await self._persist(lambda: self._results.put(job.id, result.image, painted.photo), StoreError)
+        put = partial(self._results.put, job.id, result.image, painted.photo)
+        await persist(put, self._stopping, StoreError)
         outcome = Outcome(result.width_px, result.height_px, result.seconds, result.encoder, stopped_at)
         try:
-            stored = await self._persist(lambda: self._store.mark_painted(job.id, outcome))
+            stored = await persist(lambda: self._store.mark_painted(job.id, outcome), self._stopping)
         except UnknownJobError:
             await self._results.discard(job.id)
             raise
@@ -298,99 +233,6 @@ class Runner:
             await self._results.discard(job.id)
         seconds = round(result.seconds, 1)
         log.info("a job ends", status=stored.status, seconds=seconds, encoder=result.encoder, stopped=result.stopped)
-
-    async def _fail(self, job: Job, error: Exception) -> None:
-        known = error if isinstance(error, StyleTransferError) else StyleTransferError(str(error))
-        of_the_user = isinstance(error, PictureError | InvalidRequestError)
-        if of_the_user:
-            log.info("a job is refused", code=known.code, error=str(error))
-        else:
-            log.error("a job fails", code=known.code, error=str(error), exc_info=error)
-        failure = Failure(known.code, {name: _plain(value) for name, value in known.details.items()})
-        try:
-            stored = await self._persist(lambda: self._store.mark_failed(job.id, failure))
-        except UnknownJobError:
-            return
-        if stored.status is Status.FAILED:
-            await self._results.discard(job.id)
-            if not of_the_user:
-                self._unreported[job.id] = error
-
-    async def _tell(self, job: Job) -> NotYetError | None:
-        """Do what the row says is still to be done; return why it has to be tried again, or None."""
-        try:
-            claimed = await self._store.claim(job.id)
-            if claimed is None:
-                log.warning("another process tells the user")
-                return None
-            job = claimed
-            if job.status is Status.PAINTED:
-                return await self._tell_painted(job)
-            if job.status is Status.FAILED and job.told_at is None:
-                await self._tell_failed(job)
-            return None
-        except UnknownJobError:
-            # Its user was forgotten.
-            return None
-        except NotYetError as error:
-            return error
-        except Exception as error:
-            log.exception("a user could not be told")
-            return NotYetError(str(error))
-
-    async def _tell_painted(self, job: Job) -> NotYetError | None:
-        try:
-            if not await self._results.has(job.id):
-                raise RefusedError("its picture is gone from the disk")
-            reached = await self._delivery.deliver(job)
-        except RefusedError as error:
-            await self._fail(job, error)
-            return await self._tell(job)
-        await self._persist(lambda: self._store.mark_delivered(job.id))
-        self._metrics.end(job, "delivered" if reached else "unreachable")
-        await self._delivery.clear(job)
-        return None
-
-    async def _tell_failed(self, job: Job) -> None:
-        try:
-            await self._delivery.tell_failure(job)
-        except RefusedError as error:
-            self._unreported.setdefault(job.id, error)
-        await self._persist(lambda: self._store.mark_told(job.id))
-        self._metrics.end(job, "failed")
-        await self._delivery.clear(job)
-
-    async def _say_late(self, job: Job) -> None:
-        try:
-            await self._delivery.late(job)
-        except Exception:
-            log.exception("that an outcome is late could not be said")
-
-    async def _report(self, job: Job) -> None:
-        if error := self._unreported.pop(job.id, None):
-            try:
-                await self._delivery.report(job, error)
-            except Exception:
-                log.exception("an error could not be reported")
-
-    async def _persist(self, change: Callable[[], Awaitable[T]], passing: type[Exception] = Exception) -> T:
-        """Change the store, and try until that succeeds (a full disk): the row is what everything else goes by.
-
-        Raises UnknownJobError where its user was forgotten meanwhile, what is not passing, and once the bot stops what
-        the store raises.
-        """
-        pause_s = FIRST_PAUSE_S
-        while True:
-            try:
-                return await change()
-            except UnknownJobError:
-                raise
-            except passing as error:
-                if self._stopping.is_set():
-                    raise
-                log.error("the store fails", error=str(error), pause_s=pause_s)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_STORE_PAUSE_S)
 
 
 async def _to_the_end(work: Awaitable[T]) -> T:
@@ -408,7 +250,3 @@ async def _to_the_end(work: Awaitable[T]) -> T:
         if not task.cancelled() and (error := task.exception()):
             log.error("a cancelled job fails", error=str(error))
         raise
-
-
-def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | float | bool | None) else str(value)

@@ -35,6 +35,7 @@ MARKS_KEPT = timedelta(hours=24)
 PRUNED_EVERY = timedelta(minutes=10)
 #: A query may hold so many numbers and no more.
 IDS_A_QUERY = 1000
+ACTIVE = tuple(status for status in Status if status.active)
 
 
 def _now() -> datetime:
@@ -134,7 +135,6 @@ class Store:
         Raises UnknownJobError where it is not this user's, and JobEndedError where it is too late; nothing is stored
         then.
         """
-        now = _now()
 
         def write(connection: Connection) -> tuple[Job, bool]:
             self._one_at_a_time(connection)
@@ -142,11 +142,8 @@ class Store:
                 raise UnknownJobError(f"there is no job {job_id} of user {user_id}")
             if earlier := _one(connection, jobs.c.origin == new.origin):
                 return earlier, False
-            cancel = update(jobs).where(jobs.c.id == job_id, _active())
-            values = {"status": Status.CANCELLED, "finished_at": now, "told_at": now}
-            if not connection.execute(cancel.values(values)).rowcount:
+            if not self._cancel(connection, job_id):
                 raise JobEndedError(f"job {job_id} neither waits nor runs any more")
-            self._cancelled(connection, job_id)
             return self._insert(connection, new), True
 
         return await self._database.write(write)
@@ -251,14 +248,10 @@ class Store:
 
     async def mark_cancelled(self, job_id: int) -> Job:
         """queued or running -> cancelled; its owner knows, having asked for it."""
-        now = _now()
 
         def write(connection: Connection) -> Job:
             self._one_at_a_time(connection)
-            change = update(jobs).where(jobs.c.id == job_id, _active())
-            values = {"status": Status.CANCELLED, "finished_at": now, "told_at": now}
-            if connection.execute(change.values(values)).rowcount:
-                self._cancelled(connection, job_id)
+            self._cancel(connection, job_id)
             return get_job(connection, job_id)
 
         return await self._database.write(write)
@@ -274,13 +267,19 @@ class Store:
 
     async def count_worker_loss(self, job_id: int) -> Job:
         """A worker died under this running job."""
-        return await self._move(
-            job_id, (Status.RUNNING,), Status.RUNNING, worker_losses=jobs.c.worker_losses + 1, started_at=_now()
-        )
+        values = {"worker_losses": jobs.c.worker_losses + 1, "started_at": _now()}
+
+        def write(connection: Connection) -> Job:
+            running = (Status.RUNNING,)
+            if self.may_change(connection, job_id) and _moved(connection, job_id, running, Status.RUNNING, **values):
+                self._worker_lost(connection, job_id)
+            return get_job(connection, job_id)
+
+        return await self._database.write(write)
 
     async def give_back(self, job_id: int) -> Job:
         """running -> queued, as if it had not been taken: the bot stops in good order."""
-        return await self._move(job_id, (Status.RUNNING,), Status.QUEUED, attempts=jobs.c.attempts - 1, started_at=None)
+        return await self._database.write(lambda connection: wait_again(connection, job_id))
 
     async def requeue_running(self) -> int:
         """running -> queued for every job that a killed bot left behind, attempts kept; return how many."""
@@ -358,6 +357,9 @@ class Store:
     def _cancelled(self, connection: Connection, job_id: int) -> None:
         """This job was just cancelled."""
 
+    def _worker_lost(self, connection: Connection, job_id: int) -> None:
+        """A worker was just lost under this job."""
+
     def may_change(self, connection: Connection, job_id: int) -> bool:
         """Tell whether this process may say what became of the job."""
         return True
@@ -368,20 +370,38 @@ class Store:
 
         return await self._database.read(read)
 
-    async def _move(self, job_id: int, allowed: tuple[Status, ...], status: Status, **values: Any) -> Job:
-        """Compare and set: a job whose state is not among the allowed ones is left alone."""
+    def _cancel(self, connection: Connection, job_id: int) -> bool:
+        """queued or running -> cancelled; False: it is too late."""
+        now = _now()
+        cancelled = _moved(connection, job_id, ACTIVE, Status.CANCELLED, finished_at=now, told_at=now)
+        if cancelled:
+            self._cancelled(connection, job_id)
+        return cancelled
 
+    async def _move(self, job_id: int, allowed: tuple[Status, ...], status: Status, **values: Any) -> Job:
         def write(connection: Connection) -> Job:
             if self.may_change(connection, job_id):
-                change = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(allowed))
-                connection.execute(change.values(status=status, **values))
+                _moved(connection, job_id, allowed, status, **values)
             return get_job(connection, job_id)
 
         return await self._database.write(write)
 
 
+def _moved(connection: Connection, job_id: int, allowed: tuple[Status, ...], status: Status, **values: Any) -> bool:
+    """Compare and set: a job whose state is not among the allowed ones is left alone; False then."""
+    change = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(allowed))
+    return bool(connection.execute(change.values(status=status, **values)).rowcount)
+
+
+def wait_again(connection: Connection, job_id: int) -> Job:
+    """running -> queued, as if it had not been taken."""
+    values = {"attempts": jobs.c.attempts - 1, "started_at": None}
+    _moved(connection, job_id, (Status.RUNNING,), Status.QUEUED, **values)
+    return get_job(connection, job_id)
+
+
 def _active() -> ColumnElement[bool]:
-    return jobs.c.status.in_([status for status in Status if status.active])
+    return jobs.c.status.in_(ACTIVE)
 
 
 def _untold() -> ColumnElement[bool]:

@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable
 from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramNotFound, TelegramUnauthorizedError
 
-from reporting.metrics import Jobs, Workers
+from reporting.metrics import DATABASE_TIMEOUT_S, Jobs, Workers
 
 Check = Callable[[], Awaitable[str | None]]
 
-DATABASE_TIMEOUT_S = 2.0
 TELEGRAM_TIMEOUT_S = 5.0
 #: Probes come every few seconds, and Telegram is asked less often.
 TELEGRAM_GOOD_FOR_S = 60.0

@@ -1,6 +1,6 @@
 """Two bots behind one address and two workers on a real PostgreSQL: whichever gets a press, whichever paints.
 
-One after another on the same machines: the last tests take workers away.
+One after another on the same machines, but for the first test: the last ones take workers away.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ import pytest_asyncio
 from PIL import Image
 
 from processing.job import Status
+from processing.places import LOOK_EVERY_S
 from processing.shared.store import SharedStore
 from sandbox.server import Sandbox, SandboxUser
 from tests.chat import Message, after, buttons, has_button, is_result, picture, says, words
@@ -92,6 +94,23 @@ async def painting(home: Machines) -> Machine:
                 if any(machine.is_worker(row[0]) for row in found):
                     return machine
             await asyncio.sleep(0.05)
+
+
+async def test_places_in_line_are_kept_true_where_the_oldest_process_is_a_worker(
+    postgres: Server, tmp_path: Path
+) -> None:
+    url = postgres.url(postgres.new_database())
+    async with Sandbox() as sandbox, machines(sandbox, url, tmp_path, bots=0, workers=1) as home:
+        await home.bot()
+        home.behave(Behaviour.HANG)
+        users = [sandbox.user() for _ in range(3)]
+        for user in users:
+            await choose(user)
+        messages = [await order(user) for user in users]
+        assert "Place in the queue: 2" in words(messages[2])
+        await asyncio.sleep(LOOK_EVERY_S + 1)  # the first place that is seen counts as told
+        await users[0].press(messages[0], buttons(messages[0])[0])
+        await users[2].wait_for(of(messages[2], "Place in the queue: 1"), FOUND_WITHIN_S)
 
 
 async def test_both_bots_serve_a_user_and_both_workers_paint(home: Machines) -> None:

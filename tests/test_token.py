@@ -91,6 +91,16 @@ async def answers_to_strangers(service: Service) -> str:
     return told
 
 
+async def private_pages(service: Service) -> str:
+    """What the private port says to whoever asks."""
+    told = ""
+    async with aiohttp.ClientSession() as session:
+        for page in ("healthz", "readyz", "metrics"):
+            async with session.get(f"{service.private_url}/{page}") as response:
+                told += f"{response.headers} {await response.text()}\n"
+    return told
+
+
 def files(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
@@ -108,20 +118,28 @@ async def test_the_token_is_nowhere(
         admin, user = sandbox.user(ADMIN_ID), sandbox.user()
         for person in (admin, user):
             await person.send_text("/start")
-        async with bot_in(sandbox, tmp_path, admin_id=ADMIN_ID) as service:
+        async with bot_in(sandbox, tmp_path, admin_id=ADMIN_ID, metrics_port=0) as service:
             await admin.wait_for(says("The bot has started"))
             await bad_days(sandbox, service, user, monkeypatch)
             strangers = await answers_to_strangers(service)
             await admin.wait_for(says("WorkerLostError"))
+            private = await private_pages(service)
             secret = service.settings.secret
         messages = " ".join(words(message) for person in (admin, user) for message in person.messages)
     output = "".join(capfd.readouterr())
-    places = {"log": log.getvalue(), "messages": messages, "answers": strangers, "output": output}
+    places = {
+        "log": log.getvalue(),
+        "messages": messages,
+        "answers": strangers,
+        "output": output,
+        "private port": private,
+    }
     places["files"] = (await asyncio.to_thread(files, tmp_path)).decode("latin-1")
     # All of it was looked at: each of the troubles left its mark.
     for mark in ("a request is repeated", "LookupError", "InvalidURL", "Unauthorized", "a worker was lost", "<token>"):
         assert mark in places["log"], mark
     assert "LookupError" in messages
+    assert 'bot_worker_restarts_total{reason="died"}' in private
     assert "401" in strangers
     assert "500" not in strangers
     for place, text in places.items():

@@ -126,12 +126,14 @@ class LocalQueue:
         return job
 
     async def replace(self, job_id: int, user_id: int, new: NewJob) -> Ticket:
+        # Read before: once it is replaced its user may be forgotten.
+        replaced = await self.job(job_id, user_id)
         job, is_new = await self._store.replace(job_id, user_id, new)
         self._line.changed()
         self._look_for(job)
         if is_new:
             log.info("a job is accepted", job_id=job.id, origin=job.origin, replaces=job_id)
-            self._metrics.end(await self._store.get(job_id), "cancelled")
+            self._metrics.end(replaced, "cancelled")
         await self._stop_work(job_id)
         return await self._ticket(job)
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+import psycopg
 import structlog
 from procrastinate.schema import SchemaManager
 from sqlalchemy import Connection, Engine, create_engine, func, insert, inspect, make_url, select
@@ -118,6 +119,11 @@ class SharedDatabase:
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         future.add_done_callback(self._under_way.discard)
         return await asyncio.shield(future)
+
+
+async def connect(conninfo: str) -> psycopg.AsyncConnection:
+    """Return a connection beside those of the transactions, for what outlives one; raise psycopg.Error."""
+    return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, **CONNECT_ARGS)
 
 
 def _transact(engine: Engine, work: Callable[[Connection], T], durable: bool) -> T:

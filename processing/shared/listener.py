@@ -11,7 +11,7 @@ import psycopg
 import structlog
 from psycopg import sql
 
-from processing.shared.database import CONNECT_ARGS
+from processing.shared.database import connect
 from processing.shared.store import CHANNEL
 
 #: procrastinate's own, for every job that comes into any of its queues.
@@ -46,9 +46,7 @@ class Listener:
         pause_s = PAUSE_S
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(
-                    self._conninfo, autocommit=True, **CONNECT_ARGS
-                ) as connection:
+                async with await connect(self._conninfo) as connection:
                     for channel in (CHANNEL, NEW_JOBS):
                         await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                     pause_s = PAUSE_S

@@ -12,7 +12,7 @@ import structlog
 from psycopg import sql
 
 from processing.database import StoreError
-from processing.shared.database import CONNECT_ARGS
+from processing.shared.database import connect
 
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.25
@@ -80,9 +80,7 @@ class SharedLocks:
     async def _connected(self) -> psycopg.AsyncConnection:
         async with self._connecting:
             if self._connection is None or self._connection.closed:
-                self._connection = await psycopg.AsyncConnection.connect(
-                    self._conninfo, autocommit=True, **CONNECT_ARGS
-                )
+                self._connection = await connect(self._conninfo)
             return self._connection
 
     async def _let_go(self, connection: psycopg.AsyncConnection, number: int) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Column, Connection, delete, insert, select
+from sqlalchemy import Column, Connection, insert, select
 
-from processing.shared.store import SharedStore
+from processing.shared.store import SharedStore, drop_pictures
 from processing.shared.tables import pictures
 
 
@@ -22,7 +23,7 @@ class StoredResults:
 
         def write(connection: Connection) -> None:
             if self.store.may_change(connection, job_id):
-                connection.execute(delete(pictures).where(pictures.c.job_id == job_id))
+                drop_pictures(connection, job_id)
                 connection.execute(insert(pictures).values(row))
 
         await self.store.database.write(write)
@@ -39,14 +40,12 @@ class StoredResults:
     async def discard(self, job_id: int) -> None:
         def write(connection: Connection) -> None:
             if self.store.may_change(connection, job_id):
-                connection.execute(delete(pictures).where(pictures.c.job_id == job_id))
+                drop_pictures(connection, job_id)
 
         await self.store.database.write(write)
 
-    async def delete(self, job_id: int) -> None:
-        await self.store.database.write(
-            lambda connection: connection.execute(delete(pictures).where(pictures.c.job_id == job_id)).rowcount
-        )
+    async def delete(self, job_ids: Collection[int]) -> None:
+        await self.store.database.write(lambda connection: drop_pictures(connection, *job_ids))
 
     async def kept(self) -> dict[int, datetime]:
         query = select(pictures.c.job_id, pictures.c.stored_at)

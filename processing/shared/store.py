@@ -8,20 +8,32 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, make_url, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    any_,
+    delete,
+    func,
+    insert,
+    literal,
+    make_url,
+    select,
+    update,
+)
 
-from processing.job import Failure, Job, NewJob, Status
+from processing.job import WORKER_LOSSES_ALLOWED, Failure, Job, NewJob, Status
 from processing.lanes import lane_of
 from processing.shared import carriers, tables
 from processing.shared.carriers import TELL
 from processing.shared.database import QUEUE_LOCK, SharedDatabase
 from processing.shared.tables import carried
-from processing.store import Store, get_job, is_unfinished
+from processing.store import Store, get_job, is_unfinished, wait_again
 from processing.tables import dialogues, jobs
 
 #: The channel on which processes tell one another of jobs.
 CHANNEL = "painter"
-WORKER_LOSSES_ALLOWED = 1
 #: No worker's id: who has left may change nothing any more.
 NOBODY = 0
 
@@ -125,7 +137,7 @@ class SharedStore(Store):
             self._one_at_a_time(connection)
             for carrier_id, job in _carried_by(connection, worker_id):
                 if job and job.status is Status.RUNNING:
-                    job = _wait_again(connection, job.id)
+                    job = wait_again(connection, job.id)
                 _pass_on(connection, carrier_id, job)
             carriers.unregister(connection, worker_id)
             _say(connection, Word.LOOK)
@@ -203,7 +215,7 @@ class SharedStore(Store):
             if job.status is Status.RUNNING and carrier_id is not None and self.may_change(connection, job_id):
                 carriers.retry(connection, carrier_id)
                 _say(connection, Word.LOOK)
-                return _wait_again(connection, job_id)
+                return wait_again(connection, job_id)
             return job
 
         return await self._database.write(write)
@@ -219,11 +231,6 @@ class SharedStore(Store):
             return news
 
         return await self._database.write(write)
-
-    async def count_worker_loss(self, job_id: int) -> Job:
-        forget = update(carried).where(carried.c.job_id == job_id).values(keep_asked=False)
-        await self._database.write(lambda connection: connection.execute(forget).rowcount)
-        return await super().count_worker_loss(job_id)
 
     async def dialogues_with(self, name: str) -> list[tuple[str, dict[str, Any]]]:
         query = select(dialogues.c.key, dialogues.c.data).where(dialogues.c.data[name].is_not(None))
@@ -259,12 +266,16 @@ class SharedStore(Store):
 
     def _cancelled(self, connection: Connection, job_id: int) -> None:
         # A process that is gone may have stored them and said so no more.
-        _drop_pictures(connection, job_id)
+        drop_pictures(connection, job_id)
         carrier_id = _carrier_of(connection, job_id)
         if carrier_id is not None and carriers.cancel(connection, carrier_id):
             connection.execute(delete(carried).where(carried.c.job_id == job_id))
         else:
             _say(connection, Word.CUT, job_id)
+
+    def _worker_lost(self, connection: Connection, job_id: int) -> None:
+        # The wish to keep dies with the worker.
+        connection.execute(update(carried).where(carried.c.job_id == job_id).values(keep_asked=False))
 
     def may_change(self, connection: Connection, job_id: int) -> bool:
         if self.worker_id is None:
@@ -289,7 +300,7 @@ class SharedStore(Store):
         elif job is not None and not _is_over(job):
             swept.to_tell.append(job.id)
         if job is not None and job.status in (Status.FAILED, Status.CANCELLED):
-            _drop_pictures(connection, job.id)
+            drop_pictures(connection, job.id)
         _pass_on(connection, carrier_id, job)
 
     def _mend(self, connection: Connection, swept: Swept) -> None:
@@ -298,7 +309,7 @@ class SharedStore(Store):
         for job_id in connection.scalars(bare.where(tables.carriers.c.id.is_(None), is_unfinished())).all():
             job = get_job(connection, job_id)
             if job.status is Status.RUNNING:
-                job = _wait_again(connection, job_id)
+                job = wait_again(connection, job_id)
                 swept.again.append(job_id)
             elif job.status is not Status.QUEUED:
                 swept.to_tell.append(job_id)
@@ -324,15 +335,10 @@ def _pass_on(connection: Connection, carrier_id: int, job: Job | None) -> None:
         carriers.retry(connection, carrier_id, None if job.status is Status.QUEUED else TELL)
 
 
-def _wait_again(connection: Connection, job_id: int) -> Job:
-    """running -> queued, as if it had not been taken."""
-    values = {"status": Status.QUEUED, "attempts": jobs.c.attempts - 1, "started_at": None}
-    connection.execute(update(jobs).where(jobs.c.id == job_id, jobs.c.status == Status.RUNNING).values(values))
-    return get_job(connection, job_id)
-
-
-def _drop_pictures(connection: Connection, job_id: int) -> None:
-    connection.execute(delete(tables.pictures).where(tables.pictures.c.job_id == job_id))
+def drop_pictures(connection: Connection, *job_ids: int) -> None:
+    """Delete the pictures of these jobs; with the rows of the jobs they go by themselves."""
+    ids = literal(list(job_ids), ARRAY(BigInteger))
+    connection.execute(delete(tables.pictures).where(tables.pictures.c.job_id == any_(ids)))
 
 
 def _put_away(connection: Connection, carrier_id: int) -> None:

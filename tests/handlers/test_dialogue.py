@@ -114,7 +114,23 @@ async def test_a_download_that_breaks_is_tried_again_before_a_file_is_refused(st
     assert not any(map(says("could not fetch"), user.messages))
 
 
-async def test_cancel_drops_what_still_waits_to_be_looked_at(stage: Stage) -> None:
+async def test_a_file_that_comes_slowly_is_told_of_once_and_taken(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.inbox.SLOW_AFTER_S", 0.5)
+    user = await stage.person("ru")
+    stage.sandbox.faults.delay("getFile", 1, seconds=1.5)
+    sent = await user.send_document(picture(form="PNG"), "a.png", "image/png")
+    slow = await user.wait_for(after(sent, says("дольше обычного")))
+    assert slow["reply_to_message"]["message_id"] == sent["message_id"]
+    await user.wait_for(after(slow, says("стил")))
+    await user.send_document(picture(form="PNG"), "b.png", "image/png")
+    await user.wait_for(is_result)
+    assert sum(map(says("дольше обычного"), user.messages)) == 1
+
+
+async def test_cancel_drops_what_still_waits_to_be_looked_at(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handlers.inbox.SLOW_AFTER_S", 0.5)
     user = await stage.person()
     stage.sandbox.faults.delay("getFile", 1, seconds=1)
     await user.send_document(picture(form="PNG"), "a.png", "image/png")
@@ -122,6 +138,7 @@ async def test_cancel_drops_what_still_waits_to_be_looked_at(stage: Stage) -> No
     await user.wait_for(says("Cancelled."))
     await asyncio.sleep(1.5)
     assert not any(map(says("Now send"), user.messages))
+    assert not any(map(says("takes longer"), user.messages))
 
 
 async def test_the_swap_while_gathering_exchanges_the_two(stage: Stage) -> None:

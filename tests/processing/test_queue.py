@@ -12,6 +12,7 @@ from processing.job import (
     Failure,
     Job,
     JobEndedError,
+    NewJob,
     NothingToKeepError,
     QueueFullError,
     Status,
@@ -291,6 +292,23 @@ async def test_a_job_that_has_ended_is_not_replaced(
         await queue.replace(job.id, 1, new_job(1))
     assert (await queue.job(job.id, 1)).status is status
     assert sum((await queue.counts()).values()) == 1
+
+
+async def test_a_replaced_job_whose_user_is_forgotten_at_once_is_stopped_too(
+    queue: LocalQueue, store: Store, runner: FakeRunner, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = store.replace
+
+    async def replace_and_forget(job_id: int, user_id: int, new: NewJob) -> tuple[Job, bool]:
+        replaced = await replace(job_id, user_id, new)
+        await store.forget(user_id, "dialogue")
+        return replaced
+
+    monkeypatch.setattr(store, "replace", replace_and_forget)
+    job = (await queue.submit(new_job())).job
+    await until(lambda: runner.begun == [job.id])
+    await queue.replace(job.id, 1, new_job())
+    assert runner.cut == [job.id]
 
 
 async def test_nobody_replaces_the_job_of_another(queue: LocalQueue, new_job: NewJobs) -> None:

@@ -20,6 +20,7 @@ from ml_models.errors import (
 )
 from ml_models.registry import ALGORITHMS, Algorithm
 from processing import folders as folders_module
+from processing import persistence, teller
 from processing import runner as runner_module
 from processing.folders import JobFolders
 from processing.job import Failure, Job, NothingToKeepError, NotYetError, Outcome, Picture, RefusedError, Status
@@ -166,7 +167,8 @@ class House:
 async def house(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
     monkeypatch.setitem(ALGORITHMS, "toy", TOY)
     monkeypatch.setattr(runner_module, "FETCH_PAUSES_S", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(runner_module, "FIRST_PAUSE_S", 0.01)
+    for module in (persistence, teller):
+        monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.01)
     pool, pictures, chat, folders = FakePool(), Pictures(), Chat(store=store), JobFolders(tmp_path / "data")
     pool.may_end.set()
     metrics = Metrics()
@@ -498,7 +500,7 @@ async def test_a_failure_is_told_until_it_is_heard(house: House, new_job: NewJob
 async def test_stopping_ends_the_waiting_between_two_tries(
     house: House, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner_module, "FIRST_PAUSE_S", 60.0)
+    monkeypatch.setattr(teller, "FIRST_PAUSE_S", 60.0)
     house.chat.refusals = 99
     job = await house.take(new_job)
     await house.runner.run(job)
@@ -521,7 +523,7 @@ async def test_as_long_is_waited_as_telegram_asks(house: House, new_job: NewJobs
 async def test_the_admin_hears_once_of_an_outcome_that_is_late(
     house: House, new_job: NewJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner_module, "LATE_S", 0.02)
+    monkeypatch.setattr(teller, "LATE_S", 0.02)
     house.chat.refusals = 5
     job = await house.carry(await house.take(new_job))
     assert job.status is Status.DELIVERED

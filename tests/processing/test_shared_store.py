@@ -279,6 +279,23 @@ async def test_a_wish_to_keep_is_asked_once_and_dies_with_the_process(
     assert await one.ask_to_keep(job)
 
 
+async def test_a_wish_to_keep_dies_with_the_worker_of_who_runs_the_job_and_with_no_other(
+    stores: tuple[SharedStore, SharedStore], new_job: NewJobs
+) -> None:
+    one, other = stores
+    job = await add(one, new_job)
+    await taken(one)
+    await silence(one)
+    await other.sweep(LONG_S)
+    await taken(other)
+    await other.ask_to_keep(job)
+    for loser, is_kept in ((one, True), (other, False)):
+        await loser.count_worker_loss(job)
+        pulse = await other.beat(LONG_S)
+        assert pulse
+        assert pulse.held[job].keep_asked is is_kept
+
+
 # --- what goes
 
 
@@ -313,15 +330,16 @@ async def test_old_pictures_go_whichever_process_looks(
     stores: tuple[SharedStore, SharedStore], new_job: NewJobs
 ) -> None:
     one, other = stores
-    told, untold = await add(one, new_job, 1), await add(one, new_job, 2)
-    for job in (told, untold):
+    *told, untold = [await add(one, new_job, user_id) for user_id in (1, 2, 3)]
+    for job in (*told, untold):
         assert (await taken(one)).id == job
         await StoredResults(one).put(job, b"png", b"jpeg")
         await one.mark_painted(job, OUTCOME)
-    await one.mark_delivered(told)
-    await one.release(told)
+    for job in told:
+        await one.mark_delivered(job)
+        await one.release(job)
     assert await Retention(other, StoredResults(other), hours=1).sweep() == 0
-    assert await Retention(other, StoredResults(other), hours=0).sweep() == 1
+    assert await Retention(other, StoredResults(other), hours=0).sweep() == 2
     assert list(await StoredResults(one).kept()) == [untold]
 
 
