@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import psutil
@@ -20,7 +19,20 @@ from main import free_port
 from processing.job import Status
 from processing.store import Store
 from sandbox.server import Sandbox, SandboxUser
-from tests.chat import Message, after, buttons, has_button, is_result, picture, says, words
+from tests.chat import (
+    Message,
+    after,
+    begun,
+    buttons,
+    choose,
+    has_button,
+    is_result,
+    order,
+    picture,
+    results,
+    says,
+    words,
+)
 from tests.toy_algorithm import BEHAVIOUR_FILE, Behaviour
 
 ROOT = Path(__file__).parents[1]
@@ -93,15 +105,6 @@ class Home:
             if process.returncode is None:
                 await bot.end(signal.SIGKILL)
 
-    async def order(self, user: SandboxUser) -> Message:
-        await user.send_text("/start")
-        await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
-        await user.wait_for(says("Send the photo"))
-        await user.send_photo(picture())
-        await user.wait_for(says("Now send"))
-        await user.send_photo(picture())
-        return await user.wait_for(says("Accepted"))
-
     async def statuses(self) -> list[Status]:
         """Return the jobs' states, from the database that the stopped bot left."""
         store = Store(f"sqlite:///{self.folder / 'data' / 'bot.sqlite3'}")
@@ -118,8 +121,9 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
         yield Home(sandbox, tmp_path)
 
 
-def results(user: SandboxUser) -> list[dict[str, Any]]:
-    return [message for message in user.messages if is_result(message)]
+async def first_order(user: SandboxUser) -> Message:
+    await choose(user)
+    return await order(user)
 
 
 async def get(url: str) -> tuple[int, str]:
@@ -127,16 +131,12 @@ async def get(url: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def begun(user: SandboxUser) -> None:
-    await user.wait_for(lambda message: "▱" in words(message) or "▰" in words(message))
-
-
 async def test_a_bot_killed_in_mid_job_delivers_it_once_after_the_restart(home: Home) -> None:
     home.behave(Behaviour.GROW)
     users = [home.sandbox.user() for _ in range(3)]
     async with home.bot() as bot:
         for user in users:
-            await home.order(user)
+            await first_order(user)
         await begun(users[0])
         await bot.end(signal.SIGKILL)
     assert not any(results(user) for user in users)
@@ -155,7 +155,7 @@ async def test_a_wish_to_keep_dies_with_the_bot_and_the_job_is_painted_whole(hom
     home.behave(Behaviour.DEAF)
     user = home.sandbox.user()
     async with home.bot() as bot:
-        accepted = await home.order(user)
+        accepted = await first_order(user)
         keep = buttons(accepted)[0].replace("cancel", "keep")
         told = ""
         while "Finishing" not in told:
@@ -172,7 +172,7 @@ async def test_a_bot_asked_to_stop_gives_its_jobs_back_and_goes_at_once(home: Ho
     home.behave(Behaviour.HANG)
     user = home.sandbox.user()
     async with home.bot() as bot:
-        await home.order(user)
+        await first_order(user)
         await asyncio.sleep(0.5)
         assert await bot.end(signal.SIGTERM) == 0
     assert home.sandbox.token.encode() not in bot.log
@@ -187,8 +187,8 @@ async def test_a_bot_asked_to_stop_lets_a_running_job_end_and_takes_nothing_new(
     running, waiting = home.sandbox.user(), home.sandbox.user()
     port = free_port("127.0.0.1")
     async with home.bot(SHUTDOWN_GRACE_S="15", POOL_SIZE="1", METRICS_PORT=str(port)) as bot:
-        await home.order(running)
-        await home.order(waiting)
+        await first_order(running)
+        await first_order(waiting)
         await begun(running)
         ending = asyncio.create_task(bot.end(signal.SIGTERM))
         async with asyncio.timeout(5):
@@ -212,7 +212,7 @@ async def test_what_does_not_end_within_the_grace_is_painted_after_the_restart(h
     home.behave(Behaviour.HANG)
     user = home.sandbox.user()
     async with home.bot(SHUTDOWN_GRACE_S="1") as bot:
-        await home.order(user)
+        await first_order(user)
         assert await bot.end(signal.SIGTERM) == 0
     assert await home.statuses() == [Status.QUEUED]
     home.behave(Behaviour.PAINT)
@@ -224,7 +224,7 @@ async def test_a_second_signal_ends_the_bot_at_once_and_loses_nothing(home: Home
     home.behave(Behaviour.HANG)
     user = home.sandbox.user()
     async with home.bot(SHUTDOWN_GRACE_S="600") as bot:
-        await home.order(user)
+        await first_order(user)
         await asyncio.sleep(0.5)
         bot.process.send_signal(signal.SIGINT)
         await asyncio.sleep(1.5)
@@ -243,7 +243,7 @@ async def test_a_crash_between_sending_and_marking_repeats_a_picture_once(home: 
     async with home.bot() as bot:
         # Telegram has carried it out, and the bot waits half a second before it tries again.
         home.sandbox.faults.lost_answer("sendPhoto")
-        await home.order(user)
+        await first_order(user)
         await user.wait_for(is_result)
         await bot.end(signal.SIGKILL)
     assert await home.statuses() == [Status.PAINTED]
@@ -258,9 +258,7 @@ async def test_pictures_gathered_before_a_kill_are_still_there_after_it(home: Ho
     user, album = home.sandbox.user(), home.sandbox.user()
     async with home.bot() as bot:
         for each in (user, album):
-            await each.send_text("/start")
-            await each.press(await each.wait_for(has_button("mode:toy")), "mode:toy")
-            await each.wait_for(says("Send the photo"))
+            await choose(each)
         await user.send_photo(picture())
         await user.wait_for(says("Now send"))
         await album.send_album([picture(80, 40), picture()])
@@ -279,7 +277,7 @@ async def test_a_worker_killed_in_mid_job_costs_one_try_and_its_neighbour_nothin
     users = [home.sandbox.user() for _ in range(2)]
     async with home.bot() as bot:
         for user in users:
-            await home.order(user)
+            await first_order(user)
         for user in users:
             await begun(user)
         workers = [each for each in bot.family() if not each.children()]
@@ -299,7 +297,7 @@ async def test_a_worker_that_dies_again_fails_its_job_in_words(home: Home) -> No
     home.behave(Behaviour.KILL)
     user = home.sandbox.user()
     async with home.bot():
-        await home.order(user)
+        await first_order(user)
         await user.wait_for(says("interrupted on my side more than once"))
 
 
@@ -307,10 +305,10 @@ async def test_a_hanging_worker_is_stopped_at_its_timeout_and_its_neighbour_goes
     stuck, other = home.sandbox.user(), home.sandbox.user()
     async with home.bot(JOB_TIMEOUT_S="3") as bot:
         home.behave(Behaviour.HANG)
-        await home.order(stuck)
+        await first_order(stuck)
         await asyncio.sleep(1)
         home.behave(Behaviour.SLOW)
-        await home.order(other)
+        await first_order(other)
         await other.wait_for(is_result)
         await stuck.wait_for(says("took longer than 3"))
         home.behave(Behaviour.PAINT)
@@ -326,5 +324,5 @@ async def test_a_worker_that_eats_its_memory_is_stopped_and_told_in_words(home: 
     home.behave(Behaviour.EAT)
     user = home.sandbox.user()
     async with home.bot(WORKER_MEMORY_MB="700"):
-        await home.order(user)
+        await first_order(user)
         await user.wait_for(says("not enough memory", "700 MB"), 30)

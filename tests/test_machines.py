@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import psycopg
 import pytest
@@ -17,8 +16,21 @@ from PIL import Image
 
 from processing.job import Status
 from processing.shared.store import SharedStore
-from sandbox.server import Sandbox, SandboxUser
-from tests.chat import Message, after, buttons, has_button, is_result, picture, says, words
+from sandbox.server import Sandbox
+from tests.chat import (
+    Message,
+    after,
+    begun,
+    buttons,
+    choose,
+    has_button,
+    is_result,
+    order,
+    picture,
+    results,
+    says,
+    words,
+)
 from tests.machines import Machine, Machines, machines
 from tests.painting import paint_two_photos
 from tests.postgres import Server
@@ -42,27 +54,6 @@ async def house(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> A
 def home(house: Machines) -> Machines:
     house.behave(Behaviour.PAINT)
     return house
-
-
-async def choose(user: SandboxUser) -> None:
-    await user.send_text("/start")
-    await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
-    await user.wait_for(says("Send the photo"))
-
-
-async def order(user: SandboxUser) -> Message:
-    first = await user.send_photo(picture())
-    await user.wait_for(after(first, says("Now send")))
-    await user.send_photo(picture())
-    return await user.wait_for(after(first, says("Accepted")))
-
-
-def results(user: SandboxUser) -> list[dict[str, Any]]:
-    return [message for message in user.messages if is_result(message)]
-
-
-async def begun(user: SandboxUser) -> None:
-    await user.wait_for(lambda message: "▱" in words(message) or "▰" in words(message))
 
 
 def of(message: Message, *texts: str) -> Callable[[Message], bool]:

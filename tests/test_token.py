@@ -18,7 +18,7 @@ from reporting.logs import set_up_logging
 from sandbox.server import Sandbox, SandboxUser
 from service import Service
 from tests.bots import ADMIN_ID, bot_in
-from tests.chat import Behave, after, has_button, is_result, picture, says, words
+from tests.chat import Behave, after, choose, has_button, is_result, picture, says, words
 from tests.logs import logging_restored
 from tests.toy_algorithm import Behaviour
 
@@ -70,10 +70,7 @@ async def bad_days(sandbox: Sandbox, service: Service, user: SandboxUser, patch:
         await user.send_text("/start")
         await asyncio.sleep(0.2)
     # A worker that dies, and a run that fails.
-    sent = await user.send_text("/start")
-    menu = await user.wait_for(after(sent, has_button("mode:toy")))
-    await user.press(menu, "mode:toy")
-    await user.wait_for(after(sent, says("Send the photo")))
+    await choose(user)
     album = await user.send_album([picture(), picture()])
     await user.wait_for(after(album[0], has_button("job:again")), 30)
 

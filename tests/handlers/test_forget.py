@@ -16,8 +16,20 @@ from processing.store import Store
 from processing.tables import metadata
 from sandbox.server import Sandbox, SandboxUser
 from tests.bots import bot_in
-from tests.chat import Behave, Message, Stage, after, buttons, has_button, is_result, picture, says, words
-from tests.handlers.test_dialogue import order
+from tests.chat import (
+    Behave,
+    Message,
+    Stage,
+    after,
+    buttons,
+    choose,
+    has_button,
+    is_result,
+    order,
+    picture,
+    says,
+    words,
+)
 from tests.processing.conftest import in_state, until
 from tests.toy_algorithm import Behaviour
 
@@ -158,9 +170,7 @@ async def test_what_is_left_by_a_crash_goes_with_the_next_wish(behave: Behave, t
     async with Sandbox() as sandbox:
         async with bot_in(sandbox, tmp_path) as service:
             user = sandbox.user(777_001)
-            await user.send_text("/start")
-            await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
-            await user.wait_for(says("Send the photo"))
+            await choose(user)
             await user.send_album([picture(), picture()])
             await user.wait_for(is_result)
             question = await user.send_text("/forget")

@@ -15,7 +15,7 @@ from keyboards.options import CHOSEN
 from processing.job import Job, Status
 from sandbox.server import Sandbox, SandboxUser
 from tests.bots import bot_in
-from tests.chat import Message, Stage, after, buttons, has_button, is_result, picture, says, words
+from tests.chat import Message, Stage, after, buttons, choose, has_button, is_result, picture, says, words
 from tests.toy_algorithm import Behaviour, last_request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -395,9 +395,7 @@ async def test_a_restart_keeps_the_pictures_the_options_and_the_buttons(
 ) -> None:
     user = own_sandbox.user(first_name="Ann")
     async with bot_in(own_sandbox, tmp_path):
-        await user.send_text("/start")
-        await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
-        await user.wait_for(says("Toy"))
+        await choose(user)
         panel = await opened(user)
         await user.press(panel, "768")
         await edited(user, panel, "768 px on")

@@ -17,10 +17,10 @@ from processing.pool import Pool
 from processing.store import Store, StoreError
 from reporting.metrics import Metrics
 from reporting.private_server import PrivateServer
-from sandbox.server import Sandbox, SandboxUser
+from sandbox.server import Sandbox
 from service import Service
 from tests.bots import bot_in
-from tests.chat import Stage, after, has_button, is_result, picture, says
+from tests.chat import Stage, after, has_button, is_result, order, picture, says
 from tests.toy_algorithm import TOY, Behaviour
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -59,13 +59,6 @@ async def until(service: Service, holds: Callable[[Scrape], bool], within_s: flo
         while not holds(found := await scrape(service)):
             await asyncio.sleep(0.05)
     return found
-
-
-async def order(user: SandboxUser) -> None:
-    first = await user.send_photo(picture())
-    await user.wait_for(after(first, says("Now send")))
-    await user.send_photo(picture())
-    await user.wait_for(after(first, says("Accepted")))
 
 
 async def test_a_bot_that_takes_updates_is_alive_and_ready(stage: Stage) -> None:
