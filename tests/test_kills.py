@@ -32,6 +32,7 @@ from tests.chat import (
 )
 from tests.machines import HOST, Home, Machine
 from tests.toy_algorithm import Behaviour
+from tests.waiting import until
 
 
 class OneBot(Home):
@@ -210,9 +211,7 @@ async def test_pictures_gathered_before_a_kill_are_still_there_after_it(home: On
         await user.send_photo(picture())
         await user.wait_for(says("Now send"))
         await album.send_album([picture(80, 40), picture()])
-        async with asyncio.timeout(5):
-            while home.sandbox.pending_updates:
-                await asyncio.sleep(0.01)
+        await until(lambda: not home.sandbox.pending_updates, 5)
         await bot.end(signal.SIGKILL)
     async with home.bot():
         assert "512×256" in words(await album.wait_for(is_result))

@@ -35,6 +35,7 @@ from tests.machines import Machine, Machines, machines
 from tests.painting import paint_two_photos
 from tests.postgres import Server
 from tests.toy_algorithm import Behaviour
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
@@ -153,9 +154,7 @@ async def test_a_press_of_keep_ends_the_work_wherever_it_is_done(home: Machines)
     accepted = await order(user)
     await user.press(await user.wait_for(has_button("job:keep")), "✔ Stop and keep this")
     assert "%" in words(await user.wait_for(is_result))
-    async with asyncio.timeout(10):
-        while any(map(of(accepted), user.messages)):
-            await asyncio.sleep(0.05)
+    await until(lambda: not any(map(of(accepted), user.messages)), 10)
     assert len(results(user)) == 1
 
 

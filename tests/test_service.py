@@ -19,7 +19,9 @@ from processing.store import Store, StoreError
 from sandbox.server import Sandbox
 from tests.bots import ADMIN_ID, bot_in
 from tests.chat import Stage, after, choose, is_result, order, picture, results, says, words
+from tests.processing.conftest import in_state
 from tests.toy_algorithm import Behaviour
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -71,9 +73,7 @@ async def test_a_delivery_that_waits_holds_no_slot(stage: Stage) -> None:
     waiting, other = await stage.person(), await stage.person()
     stage.sandbox.faults.flood("sendPhoto", retry_after=6)
     await order(waiting)
-    async with asyncio.timeout(5):
-        while not any(call.code == 429 for call in list(stage.sandbox.requests)[-50:]):
-            await asyncio.sleep(0.01)
+    await until(lambda: any(call.code == 429 for call in list(stage.sandbox.requests)[-50:]), 5)
     await order(other)
     await other.wait_for(is_result, 5)
     assert len(results(waiting)) == 0
@@ -95,9 +95,7 @@ async def test_a_user_who_blocks_the_bot_ends_the_job_quietly(stage: Stage) -> N
     await user.block()
     [job] = await stage.service.store.active_jobs(user.id)
     notices = len(stage.sandbox.user(ADMIN_ID).messages)
-    async with asyncio.timeout(10):
-        while (await stage.service.store.get(job.id)).status is not Status.DELIVERED:
-            await asyncio.sleep(0.1)
+    await in_state(stage.service.store, job.id, Status.DELIVERED, 10)
     assert len(stage.sandbox.user(ADMIN_ID).messages) == notices
 
 

@@ -30,8 +30,9 @@ from tests.chat import (
     says,
     words,
 )
-from tests.processing.conftest import in_state, until
+from tests.processing.conftest import in_state
 from tests.toy_algorithm import Behaviour
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,8 +18,9 @@ from processing.job import Job, Status, Wanted
 from sandbox.server import Sandbox, SandboxUser
 from tests.bots import bot_in
 from tests.chat import Message, Stage, after, buttons, choose, has_button, is_result, picture, says, words
-from tests.processing.conftest import in_state, until
+from tests.processing.conftest import in_state
 from tests.toy_algorithm import DRAFTED, QUICK, QUICK_SUFFIX, Behaviour, last_request
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

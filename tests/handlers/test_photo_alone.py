@@ -11,8 +11,8 @@ import pytest_asyncio
 from sandbox.server import Sandbox
 from tests.bots import bot_in
 from tests.chat import Stage, after, buttons, choose, is_result, picture, results, says, words
-from tests.processing.conftest import until
 from tests.toy_algorithm import BUILT_IN, QUICK_SUFFIX, TOY, Behaviour, last_request
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

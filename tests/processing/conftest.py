@@ -32,13 +32,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database_url", engines, indirect=True)
 
 
-async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
-    """Wait for a condition that nothing announces."""
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 async def in_state(store: Store, job_id: int, status: Status, within_s: float = 20.0) -> None:
     async with asyncio.timeout(within_s):
         while (await store.get(job_id)).status is not status:
