@@ -15,9 +15,8 @@ import pytest
 from config import SettingsError
 from handlers import inbox
 from processing.job import Status
-from processing.store import Store, StoreError
 from sandbox.server import Sandbox
-from tests.bots import ADMIN_ID, bot_in
+from tests.bots import ADMIN_ID, bot_in, fail_to_store_dialogues
 from tests.chat import Stage, after, choose, is_result, order, picture, results, says, words
 from tests.processing.conftest import in_state
 from tests.toy_algorithm import Behaviour
@@ -103,20 +102,10 @@ async def test_an_update_that_cannot_be_stored_is_not_acknowledged_and_comes_aga
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = await stage.person()
-    failures = 2
-    real = Store.set_dialogue
-
-    async def failing(self: Store, *given: Any) -> None:
-        nonlocal failures
-        if failures:
-            failures -= 1
-            raise StoreError("the disk is full")
-        await real(self, *given)
-
-    monkeypatch.setattr(Store, "set_dialogue", failing)
+    errors = fail_to_store_dialogues(monkeypatch, 2)
     sent = await user.send_photo(picture())
     await user.wait_for(after(sent, says("Now send")))
-    assert failures == 0
+    assert not errors
     assert stage.sandbox.pushes.redeliveries >= 2
     await stage.sandbox.user(ADMIN_ID).wait_for(says("the disk is full"))
 

@@ -17,7 +17,7 @@ from aiogram.exceptions import TelegramUnauthorizedError
 from reporting.logs import set_up_logging
 from sandbox.server import Sandbox, SandboxUser
 from service import Service
-from tests.bots import ADMIN_ID, bot_in
+from tests.bots import ADMIN_ID, bot_in, contents
 from tests.chat import Behave, after, choose, has_button, is_result, picture, says, words
 from tests.logs import logging_restored
 from tests.toy_algorithm import Behaviour
@@ -88,10 +88,6 @@ async def answers_to_strangers(service: Service) -> str:
     return told
 
 
-def files(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-
-
 @pytest.mark.parametrize("log", ["text", "json"], indirect=True)
 async def test_the_token_is_nowhere(
     log: io.StringIO,
@@ -114,7 +110,7 @@ async def test_the_token_is_nowhere(
         messages = " ".join(words(message) for person in (admin, user) for message in person.messages)
     output = "".join(capfd.readouterr())
     places = {"log": log.getvalue(), "messages": messages, "answers": strangers, "output": output}
-    places["files"] = (await asyncio.to_thread(files, tmp_path)).decode("latin-1")
+    places["files"] = (await asyncio.to_thread(contents, tmp_path)).decode("latin-1")
     # All of it was looked at: each of the troubles left its mark.
     for mark in ("a request is repeated", "LookupError", "InvalidURL", "Unauthorized", "a worker was lost", "<token>"):
         assert mark in places["log"], mark

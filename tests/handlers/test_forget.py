@@ -15,7 +15,7 @@ from processing.job import Status
 from processing.store import Store
 from processing.tables import metadata
 from sandbox.server import Sandbox, SandboxUser
-from tests.bots import bot_in
+from tests.bots import bot_in, contents
 from tests.chat import (
     Behave,
     Message,
@@ -55,10 +55,6 @@ async def rows_that_name(store: Store, user: SandboxUser) -> dict[str, int]:
 def file_ids(message: Message) -> list[str]:
     files = [*message.get("photo", []), *([message["document"]] if "document" in message else [])]
     return [file["file_id"] for file in files] if not message["from_bot"] else []
-
-
-def contents(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 async def forget(user: SandboxUser) -> None:

@@ -19,7 +19,7 @@ from reporting.metrics import Metrics
 from reporting.private_server import PrivateServer
 from sandbox.server import Sandbox
 from service import Service
-from tests.bots import bot_in
+from tests.bots import bot_in, fail_to_store_dialogues
 from tests.chat import Stage, after, has_button, is_result, order, picture, says
 from tests.toy_algorithm import TOY, Behaviour
 from tests.waiting import until
@@ -187,17 +187,7 @@ async def test_trouble_with_telegram_by_its_kind_and_the_seconds_of_floods(stage
 async def test_an_update_that_is_not_acknowledged(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     before = await scrape(stage.service)
     user = await stage.person()
-    failures = 2
-    real = Store.set_dialogue
-
-    async def failing(self: Store, *given: Any) -> None:
-        nonlocal failures
-        if failures:
-            failures -= 1
-            raise StoreError("the disk is full")
-        await real(self, *given)
-
-    monkeypatch.setattr(Store, "set_dialogue", failing)
+    fail_to_store_dialogues(monkeypatch, 2)
     sent = await user.send_photo(picture())
     await user.wait_for(after(sent, says("Now send")))
     name = "bot_updates_unacknowledged_total"
