@@ -33,7 +33,7 @@ from tests.chat import (
 )
 from tests.machines import Machine, Machines, machines
 from tests.painting import paint_two_photos
-from tests.postgres import Server
+from tests.postgres import Server, store_url
 from tests.toy_algorithm import Behaviour
 from tests.waiting import until
 
@@ -64,7 +64,7 @@ def of(message: Message, *texts: str) -> Callable[[Message], bool]:
 
 async def counts(home: Machines, *statuses: Status) -> int:
     """Return how many jobs are in these states."""
-    store = SharedStore(home.database_url.replace("postgresql:", "postgresql+psycopg:"))
+    store = SharedStore(store_url(home.database_url))
     await store.open()
     try:
         found = await store.counts()

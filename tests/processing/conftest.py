@@ -17,6 +17,7 @@ from processing.shared.store import SharedStore, create_store
 from processing.store import Store
 from sandbox.server import Sandbox
 from tests.bots import settings_for
+from tests.postgres import store_url
 
 NewJobs = Callable[..., NewJob]
 
@@ -65,7 +66,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty database of either engine."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'own' / 'bot.sqlite3'}"
-    return str(request.getfixturevalue("postgres_url")).replace("postgresql:", "postgresql+psycopg:")
+    return store_url(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture
