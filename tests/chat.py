@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ from PIL import Image
 from ml_models.registry import Algorithm
 from sandbox.server import Sandbox, SandboxUser
 from service import Service
-from tests.toy_algorithm import TOY, Behaviour
+from tests.toy_algorithm import TOY, Behaviour, encoded
 
 Message = dict[str, Any]
 
@@ -63,9 +62,7 @@ def results(user: SandboxUser) -> list[Message]:
 
 
 def picture(width: int = 90, height: int = 60, form: str = "JPEG") -> bytes:
-    out = io.BytesIO()
-    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(out, form)
-    return out.getvalue()
+    return encoded(Image.linear_gradient("L").resize((width, height)).convert("RGB"), form)
 
 
 def words(message: Message) -> str:

@@ -10,15 +10,10 @@ from PIL import Image
 from ml_models.registry import ALGORITHMS
 from sandbox.server import Sandbox, SandboxUser
 from tests.chat import Message, after, choose, has_button, is_result, says, words
+from tests.toy_algorithm import encoded
 
 PAINTING_TIMEOUT_S = 400
 DRAFT_TIMEOUT_S = 60
-
-
-def encoded(image: Image.Image, form: str) -> bytes:
-    out = io.BytesIO()
-    image.save(out, form)
-    return out.getvalue()
 
 
 def largest_photo(user: SandboxUser, message: Message) -> Image.Image:

@@ -26,10 +26,10 @@ from tests.painting import (
     DRAFT_TIMEOUT_S,
     PAINTING_TIMEOUT_S,
     check_painting,
-    encoded,
     largest_photo,
     paint_two_photos,
 )
+from tests.toy_algorithm import encoded
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
