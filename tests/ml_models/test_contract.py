@@ -115,7 +115,7 @@ def test_progress_rises_to_one_and_previews_are_small_jpegs(
 DIGEST_IN_ANOTHER_PROCESS = """
 import hashlib, sys
 import torch
-from benchmarks.painting import peak_mb
+from benchmarks.machine import peak_mb
 from ml_models.registry import get_algorithm
 from tests.ml_models.test_contract import PROCESS_MB, request_for, run
 torch.set_num_threads(int(sys.argv[2]))
