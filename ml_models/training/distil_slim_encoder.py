@@ -27,11 +27,13 @@ from ml_models.encoders.teacher import OxfordVGG19
 from ml_models.encoders.vgg import MARGIN_PX, shrinkage, window
 from ml_models.encoders.vgg19 import VGG19First11Layers
 from ml_models.training.optimiser import Optimiser, average_into, rate_share
-from ml_models.training.pictures import CropSampler, find_pictures, load_picture
+from ml_models.training.pictures import CropSampler, find_pictures, load_picture, load_pictures
 
 BATCH_SIZE = 6
 #: With the margin, which only gives the rest its neighbourhood.
 CROP_PX = 160 + 2 * MARGIN_PX
+#: Of the pictures that are trained on.
+SHORT_SIDE_PX = 320
 DISTURBED_SHARE = 0.4
 GRAM_WEIGHT = 0.5
 #: The taps of full size are learnt within minutes and cost most: two crops of a batch are enough.
@@ -125,15 +127,11 @@ def train(arguments: argparse.Namespace) -> None:
     average = SlimEncoder()
     average.load_state_dict(student.state_dict())
     held_out = find_pictures(arguments.held_out)[:: arguments.held_out_stride]
-    excluded = {folder.name for folder in arguments.held_out}
-
-    def load(folders: list[Path]) -> list[Tensor]:
-        paths = find_pictures(folders, tuple(excluded))[:: arguments.stride]
-        return [load_picture(path, 320) for path in tqdm(paths, desc="reading", unit="picture")]
-
-    sampler = CropSampler(
-        load(arguments.photos), load(arguments.paintings), load(arguments.passed_through), CROP_PX, arguments.seed
+    photos, paintings, passed_through = (
+        load_pictures(folders, arguments.held_out, SHORT_SIDE_PX, arguments.stride)
+        for folders in (arguments.photos, arguments.paintings, arguments.passed_through)
     )
+    sampler = CropSampler(photos, paintings, passed_through, CROP_PX, arguments.seed)
     optimiser = optimiser_of(student, muon=arguments.muon)
     scales, variances = measure_teachers(teachers, sampler.batch(24, 0.0))
     if arguments.initial:

@@ -22,7 +22,7 @@ from torch.nn.functional import mse_loss
 from tqdm import tqdm
 
 from ml_models.training.optimiser import average_into, rate_share
-from ml_models.training.pictures import CropSampler, find_pictures, load_picture
+from ml_models.training.pictures import CropSampler, load_pictures
 from ml_models.training.ultrast_cascade import extended, inner
 from ml_models.training.ultrast_judge import Judge
 from ml_models.training.ultrast_networks import TrainedNetworks, optimiser_of
@@ -69,13 +69,11 @@ def train(arguments: argparse.Namespace) -> None:
     networks, average = TrainedNetworks(), TrainedNetworks()
     average.load_state_dict(networks.state_dict())
     judge = Judge(arguments.oxford)
-    excluded = tuple(folder.name for folder in arguments.held_out)
-
-    def load(folders: list[Path]) -> list[Tensor]:
-        paths = find_pictures(folders, excluded)[:: arguments.stride]
-        return [load_picture(path, arguments.short_side) for path in tqdm(paths, desc="reading", unit="picture")]
-
-    sampler = CropSampler(load(arguments.photos), load(arguments.paintings), [], arguments.crop, arguments.seed)
+    photos, paintings = (
+        load_pictures(folders, arguments.held_out, arguments.short_side, arguments.stride)
+        for folders in (arguments.photos, arguments.paintings)
+    )
+    sampler = CropSampler(photos, paintings, [], arguments.crop, arguments.seed)
     optimisers = {1.0: optimiser_of(networks.decoders)}
     optimisers[ENCODER_RATE_SHARE] = optimiser_of(networks.encoder, networks.embeddings)
     step, seconds = 0, 0.0
