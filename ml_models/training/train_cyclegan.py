@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import signal
 import time
 from collections.abc import Sequence
@@ -35,6 +34,7 @@ from ml_models.cyclegan.settings import PACKAGED, PACKAGED_REVERSE, TrainingSett
 from ml_models.cyclegan.train_loop import COLOURS, CycleGAN, Features
 from ml_models.devices import half_precision
 from ml_models.encoders import load_slim
+from ml_models.training.log import append_row
 from ml_models.training.pictures import ZoomedCrops, find_pictures, load_picture, load_pictures
 
 PACKAGE = Path(__file__).parents[1] / "cyclegan"
@@ -260,7 +260,7 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
         export(model, arguments.output, earlier + step)
 
     losses: dict[str, float] = {}
-    log = (folder / "losses.jsonl").open("a")
+    log = folder / "losses.jsonl"
     progress = tqdm(total=arguments.steps, initial=step, unit="step")
     while step < arguments.steps and not stopped:
         started = time.perf_counter()
@@ -280,8 +280,7 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
         progress.update()
         if step % arguments.log_every == 0:
             row = {name: round(value, 4) for name, value in losses.items()}
-            log.write(json.dumps({"step": step, "seconds": round(seconds), **row}) + "\n")
-            log.flush()
+            append_row(log, {"step": step, "seconds": round(seconds), **row})
             progress.set_postfix(cycle=f"{losses.get('cycle_photo', 0):.3f}")
         if step % arguments.keep_every == 0:
             keep()
@@ -291,9 +290,8 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
     if held_out and not stopped:
         paintings_seen = paintings[0][:: max(1, len(paintings[0]) // 16)]
         measured = evaluate(model, held_out, paintings_seen)
-        log.write(json.dumps({"step": step, "seconds": round(seconds), "held_out": measured}) + "\n")
+        append_row(log, {"step": step, "seconds": round(seconds), "held_out": measured})
         draw_samples(model, held_out[: arguments.samples], folder / f"sample-{step:06d}.png")
-    log.close()
     progress.close()
     for number, handler in previous.items():
         signal.signal(number, handler)

@@ -21,12 +21,13 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 from tqdm import tqdm
 
+from ml_models.training.log import append_row
 from ml_models.training.optimiser import average_into, rate_share
 from ml_models.training.pictures import CropSampler, load_pictures
 from ml_models.training.ultrast_cascade import extended, inner
 from ml_models.training.ultrast_judge import Judge
 from ml_models.training.ultrast_networks import TrainedNetworks, optimiser_of
-from ml_models.training.ultrast_runs import add_folders, append_row, done_share, enlargements
+from ml_models.training.ultrast_runs import add_folders, done_share, enlargements
 from ml_models.ultrast.custom_layers import GREY
 from ml_models.ultrast.settings import SETTINGS
 
