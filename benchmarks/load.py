@@ -160,7 +160,7 @@ async def on_postgres(
     numbers = {"bots": arguments.bots, "workers": arguments.workers, "slots": arguments.slots}
     with server() as postgres:
         url = postgres.url(postgres.new_database())
-        async with machines(sandbox, url, Path(folder), **numbers, QUEUE_LIMIT=limit) as house:
+        async with machines(sandbox, url, Path(folder), **numbers, forks=False, QUEUE_LIMIT=limit) as house:
             yield [psutil.Process(machine.process.pid) for machine in house.started]
 
 

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from main import free_port
 from sandbox.server import Sandbox
+from tests.forks import Fork
 from tests.toy_algorithm import BEHAVIOUR_FILE, Behaviour
 from tests.toy_bot import STALLED_AFTER_S
 
@@ -36,20 +37,28 @@ class Machine:
         url: of its webhook, where it has one.
     """
 
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | Fork
     command: str
     log_file: Path
     begins_at: int
     url: str | None = None
 
     @classmethod
-    async def launch(cls, module: str, command: str, settings: dict[str, str], log_file: Path) -> Machine:
-        """Start the module with these settings in its environment; it is not ready yet."""
+    async def launch(
+        cls, module: str, command: str, settings: dict[str, str], log_file: Path, *, fork: bool = False
+    ) -> Machine:
+        """Start the module with these settings in its environment; it is not ready yet.
+
+        A fork is there sooner, as a process of the tests has imported the bot for it.
+        """
+        environment = os.environ | settings
         with log_file.open("ab") as log:
             begins_at = log.tell()
+            if fork:
+                return cls(Fork(module, command, environment, log_file), command, log_file, begins_at)
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", module, command,
-                cwd=ROOT, env=os.environ | settings, stdout=log, stderr=asyncio.subprocess.STDOUT,
+                cwd=ROOT, env=environment, stdout=log, stderr=asyncio.subprocess.STDOUT,
             )  # fmt: skip
         return cls(process, command, log_file, begins_at)
 
@@ -120,9 +129,10 @@ class Balancer:
 class Home:
     """A sandbox, the processes that talk to it, and the folder of their logs and of how the toy behaves."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+    def __init__(self, sandbox: Sandbox, folder: Path, *, forks: bool = True) -> None:
         self.sandbox = sandbox
         self.folder = folder
+        self.forks = forks
         self.started: list[Machine] = []
         self.behave(Behaviour.PAINT)
 
@@ -138,7 +148,7 @@ class Home:
             BEHAVIOUR_FILE: str(self.folder / "behaviour"),
         }
         log_file = self.folder / f"{self._count()}-{command}.log"
-        machine = await Machine.launch("tests.toy_bot", command, given | settings, log_file)
+        machine = await Machine.launch("tests.toy_bot", command, given | settings, log_file, fork=self.forks)
         self.started.append(machine)
         await machine.ready()
         return machine
@@ -160,8 +170,8 @@ class Home:
 class Machines(Home):
     """All of them, and the means to start one more."""
 
-    def __init__(self, sandbox: Sandbox, database_url: str, folder: Path) -> None:
-        super().__init__(sandbox, folder)
+    def __init__(self, sandbox: Sandbox, database_url: str, folder: Path, *, forks: bool = True) -> None:
+        super().__init__(sandbox, folder, forks=forks)
         self.database_url = database_url
         self.balancer = Balancer()
 
@@ -194,10 +204,18 @@ class Machines(Home):
 
 @asynccontextmanager
 async def machines(
-    sandbox: Sandbox, database_url: str, folder: Path, *, bots: int, workers: int, slots: int = 1, **settings: str
+    sandbox: Sandbox,
+    database_url: str,
+    folder: Path,
+    *,
+    bots: int,
+    workers: int,
+    slots: int = 1,
+    forks: bool = True,
+    **settings: str,
 ) -> AsyncIterator[Machines]:
     """Start so many bots, with these settings, and workers of so many slots; kill all that are left in the end."""
-    all_of_them = Machines(sandbox, database_url, folder)
+    all_of_them = Machines(sandbox, database_url, folder, forks=forks)
     async with all_of_them.balancer.running():
         try:
             starting = [all_of_them.bot(**settings) for _ in range(bots)]
