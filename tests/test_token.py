@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import aiohttp
@@ -97,6 +98,9 @@ async def test_the_token_is_nowhere(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     behave(Behaviour.KILL)
+    # As many tries as ever, with hardly a wait between them.
+    for pauses_s in ("handlers.inbox.FETCH_PAUSES_S", "handlers.retries.PAUSES_S"):
+        monkeypatch.setattr(pauses_s, [0.01] * len(resolve_name(pauses_s)))
     async with Sandbox() as sandbox:
         admin, user = sandbox.user(ADMIN_ID), sandbox.user()
         for person in (admin, user):
