@@ -134,15 +134,17 @@ async def test_a_press_of_cancel_stops_the_work_wherever_it_is_done(home: Machin
     home.behave(Behaviour.GROW)
     user = home.sandbox.user()
     await choose(user)
-    for _ in range(2):  # the balancer gives the second press to the other bot
-        accepted = await order(user)
+    both = [await order(user) for _ in range(2)]
+    for accepted in both:
         await user.wait_for(of(accepted, "▱"))
+    for accepted in both:  # the balancer gives the second press to the other bot
         await user.press(accepted, buttons(accepted)[0])
+    for accepted in both:
         await user.wait_for(of(accepted, "stopped"), 5)
-        await user.send_text("/help")
-        await asyncio.sleep(3.5)  # when the worker would have shown more
-        message = await user.wait_for(of(accepted, "stopped"), 1)
-        assert not buttons(message)
+    await user.send_text("/help")
+    await asyncio.sleep(3.5)  # when the workers would have shown more
+    for accepted in both:
+        assert not buttons(await user.wait_for(of(accepted, "stopped"), 1))
     assert not results(user)
     assert await counts(home, Status.RUNNING) == 0
 
