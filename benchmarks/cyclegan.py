@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -53,10 +52,10 @@ def paint_here(photo: Path, size_px: int, repeat: int) -> None:
     image = open_rgb(photo)
     request = StyleTransferRequest(photo.read_bytes(), (), size_px=size_px, device="cpu")
     seconds = [run_style_transfer(request, lambda progress: None).seconds for _ in range(repeat + 1)]
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = machine.peak_mb()
     width_px, height_px = scaled_size(*image.size, size_px)
     predicted = predicted_mb(width_px, height_px, 1.0, PACKAGED, torch.device("cpu"))
-    print(json.dumps({"seconds": statistics.median(seconds[1:]), "peak_mb": peak_mb, "predicted_mb": predicted}))
+    print(json.dumps({"seconds": statistics.median(seconds[1:]), "peak_mb": peak, "predicted_mb": predicted}))
 
 
 def trimmed(image: Tensor) -> Tensor:

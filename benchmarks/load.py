@@ -38,7 +38,7 @@ from benchmarks.machine import processor
 from benchmarks.report import claim, point, table
 from sandbox.server import Sandbox, SandboxUser
 from tests.chat import Message, after, buttons, has_button, is_result, says
-from tests.machines import Machines
+from tests.machines import machines
 from tests.postgres import server
 from tests.toy_algorithm import toy_photo
 
@@ -157,17 +157,11 @@ async def on_postgres(
 ) -> AsyncIterator[list[psutil.Process]]:
     """Run bots, which paint nothing, and workers; yield their processes."""
     limit = str(QUEUE_PER_USER * arguments.users)
+    numbers = {"bots": arguments.bots, "workers": arguments.workers, "slots": arguments.slots}
     with server() as postgres:
-        house = Machines(sandbox, postgres.url(postgres.new_database()), Path(folder))
-        async with house.balancer.running():
-            try:
-                for _ in range(arguments.bots):
-                    await house.bot(QUEUE_LIMIT=limit)
-                for _ in range(arguments.workers):
-                    await house.worker(POOL_SIZE=str(arguments.slots))
-                yield [psutil.Process(machine.process.pid) for machine in house.started]
-            finally:
-                await house.close()
+        url = postgres.url(postgres.new_database())
+        async with machines(sandbox, url, Path(folder), **numbers, forks=False, QUEUE_LIMIT=limit) as house:
+            yield [psutil.Process(machine.process.pid) for machine in house.started]
 
 
 ENGINES = {"sqlite": on_sqlite, "postgres": on_postgres}

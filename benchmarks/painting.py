@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from typing import Any
 
 from PIL import Image
 
+from benchmarks.machine import peak_mb
 from benchmarks.pictures import ROOT, TORCHVISION, Pair, add_assets
 from ml_models import weights
 from ml_models.contract import MAX_SIZE_PX, Style, StyleTransferRequest, StyleTransferResult
@@ -74,17 +74,6 @@ def settings_replaced(**changes: Any) -> Iterator[None]:
         yield
     finally:
         entry.SETTINGS = before
-
-
-def peak_mb() -> float:
-    """Return the most memory that was resident in this process so far, in megabytes (2**20 bytes).
-
-    Linux hands ru_maxrss down from the parent through exec, so the process's own mark is read where there is one.
-    """
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    marks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
-    return (marks[0] if marks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024
 
 
 def main() -> None:

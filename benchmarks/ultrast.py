@@ -27,7 +27,6 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks import machine, report
-from benchmarks.painting import peak_mb
 from benchmarks.pictures import (
     OUTPUT,
     OXFORD,
@@ -245,7 +244,7 @@ def paint_one(photo: Path, style: Path, output: Path, limit_mb: int | None) -> N
         photo.read_bytes(), (Style(style.read_bytes()),), max(size), max_megapixels=100.0, memory_mb=limit_mb
     )
     result = run_style_transfer(request, lambda progress: None)
-    peak = peak_mb()
+    peak = machine.peak_mb()
     assert (result.width_px, result.height_px) == size
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(result.image)

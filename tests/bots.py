@@ -7,8 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from config import Settings
 from main import free_port
+from processing.store import Store, StoreError
 from sandbox.server import Sandbox
 from service import Service, running
 
@@ -31,6 +34,25 @@ def settings_for(sandbox: Sandbox, data_dir: Path, **changes: Any) -> Settings:
         "shutdown_grace_s": 0,
     }
     return Settings(**values | changes)
+
+
+def fail_to_store_dialogues(patch: pytest.MonkeyPatch, times: int) -> list[StoreError]:
+    """Make the next writes of a dialogue fail so many times; return the errors that are still to come."""
+    errors = [StoreError("the disk is full") for _ in range(times)]
+    real = Store.set_dialogue
+
+    async def failing(self: Store, *given: Any) -> None:
+        if errors:
+            raise errors.pop()
+        await real(self, *given)
+
+    patch.setattr(Store, "set_dialogue", failing)
+    return errors
+
+
+def contents(folder: Path) -> bytes:
+    """Return all files under the folder, one after another."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 @asynccontextmanager

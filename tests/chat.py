@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ from PIL import Image
 from ml_models.registry import Algorithm
 from sandbox.server import Sandbox, SandboxUser
 from service import Service
-from tests.toy_algorithm import TOY, Behaviour
+from tests.toy_algorithm import TOY, Behaviour, encoded
 
 Message = dict[str, Any]
 
@@ -34,17 +33,36 @@ class Stage:
     async def person(self, language_code: str = "en", mode: Algorithm = TOY) -> SandboxUser:
         """A new user who has chosen the mode."""
         user = self.sandbox.user(first_name="Ann", language_code=language_code)
-        await user.send_text("/start")
-        menu = await user.wait_for(has_button("mode:toy"))
-        await user.press(menu, f"mode:{mode.key}")
-        await user.wait_for(says(f"{mode.title}."))
+        await choose(user, mode)
         return user
 
 
+async def choose(user: SandboxUser, mode: Algorithm = TOY) -> Message:
+    """Begin anew, choose the mode and return the message that asks for its first picture."""
+    sent = await user.send_text("/start")
+    await user.press(await user.wait_for(after(sent, has_button("mode:"))), f"mode:{mode.key}")
+    return await user.wait_for(after(sent, says(f"{mode.title}.")))
+
+
+async def order(user: SandboxUser) -> Message:
+    """Send two photos and return the message that accepts the job."""
+    first = await user.send_photo(picture())
+    await user.wait_for(after(first, says("Now send the picture whose style")))
+    await user.send_photo(picture(40, 40))
+    return await user.wait_for(after(first, says("Accepted")))
+
+
+async def begun(user: SandboxUser) -> None:
+    """Wait for the bar of a job that is painted."""
+    await user.wait_for(lambda message: "▱" in words(message) or "▰" in words(message))
+
+
+def results(user: SandboxUser) -> list[Message]:
+    return [message for message in user.messages if is_result(message)]
+
+
 def picture(width: int = 90, height: int = 60, form: str = "JPEG") -> bytes:
-    out = io.BytesIO()
-    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(out, form)
-    return out.getvalue()
+    return encoded(Image.linear_gradient("L").resize((width, height)).convert("RGB"), form)
 
 
 def words(message: Message) -> str:

@@ -17,7 +17,7 @@ from sandbox.server import Sandbox
 from tests import toy_algorithm
 from tests.bots import ADMIN_ID, bot_in
 from tests.chat import Behave, Stage, has_button
-from tests.postgres import Server, server
+from tests.postgres import Server, server, store_url
 from tests.toy_algorithm import TOYS, Behaviour
 
 
@@ -41,7 +41,7 @@ def postgres_name(postgres: Server) -> str:
     name = postgres.new_database()
 
     async def make() -> None:
-        store = SharedStore(postgres.url(name).replace("postgresql:", "postgresql+psycopg:"))
+        store = SharedStore(store_url(postgres.url(name)))
         await store.open()
         await store.close()
 

@@ -7,17 +7,13 @@ import io
 import numpy as np
 from PIL import Image
 
+from ml_models.registry import ALGORITHMS
 from sandbox.server import Sandbox, SandboxUser
-from tests.chat import Message, after, has_button, is_result, says, words
+from tests.chat import Message, after, choose, has_button, is_result, says, words
+from tests.toy_algorithm import encoded
 
 PAINTING_TIMEOUT_S = 400
 DRAFT_TIMEOUT_S = 60
-
-
-def encoded(image: Image.Image, form: str) -> bytes:
-    out = io.BytesIO()
-    image.save(out, form)
-    return out.getvalue()
 
 
 def largest_photo(user: SandboxUser, message: Message) -> Image.Image:
@@ -40,9 +36,7 @@ def check_painting(painting: Image.Image, photo: Image.Image, style: Image.Image
 async def paint_two_photos(sandbox: Sandbox, photo: Image.Image, style: Image.Image) -> None:
     """Have a bot that is there paint the photo, with a user beside who wants a draft."""
     user = sandbox.user(first_name="Ann")
-    await user.send_text("/start")
-    await user.press(await user.wait_for(has_button("mode:nst_gatys")), "mode:nst_gatys")
-    await user.wait_for(says("Gatys", "Send the photo"))
+    assert "Send the photo" in words(await choose(user, ALGORITHMS["nst_gatys"]))
     await user.send_photo(encoded(photo, "JPEG"))
     await user.wait_for(says("Now send the picture whose style"))
     await user.send_photo(encoded(style, "JPEG"))

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from config import Settings
 from main import free_port
 
 FOLDERS = "/usr/lib/postgresql"
@@ -139,6 +140,11 @@ def _bin_folder() -> Path:
         "There is no PostgreSQL for the tests of many machines: run `sh scripts/ensure_postgresql.sh` or "
         "`apt-get install postgresql`, or set SKIP_POSTGRES=1 to go without these tests."
     )
+
+
+def store_url(url: str) -> str:
+    """Return SQLAlchemy's address of a database, which stores take."""
+    return Settings(database_url=url).database
 
 
 def _unprivileged() -> pwd.struct_passwd | None:

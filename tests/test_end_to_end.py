@@ -21,15 +21,15 @@ from sandbox.server import Sandbox
 from service import Service
 from tests.bots import bot_in
 from tests.browsers import chromium
-from tests.chat import has_button, is_result, says
+from tests.chat import choose, is_result, results, words
 from tests.painting import (
     DRAFT_TIMEOUT_S,
     PAINTING_TIMEOUT_S,
     check_painting,
-    encoded,
     largest_photo,
     paint_two_photos,
 )
+from tests.toy_algorithm import encoded
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
@@ -49,9 +49,7 @@ async def test_two_photos_over_http(real: tuple[Sandbox, Service], photo: Image.
 async def test_a_photo_alone_over_http(real: tuple[Sandbox, Service], photo: Image.Image, key: str) -> None:
     sandbox, _ = real
     user = sandbox.user(first_name="Cy")
-    await user.send_text("/start")
-    await user.press(await user.wait_for(has_button(f"mode:{key}")), f"mode:{key}")
-    await user.wait_for(says(f"{ALGORITHMS[key].title}.", "Send the photo"))
+    assert "Send the photo" in words(await choose(user, ALGORITHMS[key]))
     await user.send_photo(encoded(photo, "JPEG"))
     result = largest_photo(user, await user.wait_for(is_result, DRAFT_TIMEOUT_S))
     assert result.size == (512, 341)
@@ -91,6 +89,6 @@ async def test_two_files_in_a_real_browser(
     await expect(buttons.filter(has_text="Again")).to_be_visible(timeout=1000 * PAINTING_TIMEOUT_S)
     if folder := os.environ.get("SCREENSHOTS"):
         await page.screenshot(path=Path(folder) / "painted.png")
-    draft, result = [message for message in user.messages if is_result(message)]
+    draft, result = results(user)
     for message in (draft, result):
         check_painting(largest_photo(user, message), photo, style)

@@ -3,104 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
-import psutil
 import pytest
 
 from main import free_port
 from processing.job import Status
 from processing.store import Store
 from sandbox.server import Sandbox, SandboxUser
-from tests.chat import Message, after, buttons, has_button, is_result, picture, says, words
-from tests.toy_algorithm import BEHAVIOUR_FILE, Behaviour
-
-ROOT = Path(__file__).parents[1]
-START_TIMEOUT_S = 30.0
-
-
-class BotProcess:
-    """One `serve`, and the processes it has started."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.log = b""
-
-    def family(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    async def end(self, number: signal.Signals) -> int:
-        """Send the signal and return the exit code; no process of the family may be left soon after."""
-        family = self.family()
-        assert family, "the bot has no workers"
-        self.process.send_signal(number)
-        async with asyncio.timeout(20):
-            self.log = (await self.process.communicate())[0]
-        _, alive = await asyncio.to_thread(psutil.wait_procs, family, 5)
-        assert not alive, f"left behind: {alive}"
-        assert self.process.returncode is not None
-        return self.process.returncode
+from tests.chat import (
+    Message,
+    after,
+    begun,
+    buttons,
+    choose,
+    has_button,
+    is_result,
+    order,
+    picture,
+    results,
+    says,
+    words,
+)
+from tests.machines import HOST, Home, Machine
+from tests.toy_algorithm import Behaviour
+from tests.waiting import until
 
 
-class Home:
-    """A sandbox, and the folder that a bot keeps over its restarts."""
-
-    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
-        self.sandbox = sandbox
-        self.folder = folder
-        self.behaviour = folder / "behaviour"
-        self.behave(Behaviour.PAINT)
-
-    def behave(self, behaviour: Behaviour) -> None:
-        self.behaviour.write_text(behaviour.name)
+class OneBot(Home):
+    """A bot, and the folder that it keeps over its restarts."""
 
     @asynccontextmanager
-    async def bot(self, **settings: str) -> AsyncIterator[BotProcess]:
-        port = free_port("127.0.0.1")
+    async def bot(self, **settings: str) -> AsyncIterator[Machine]:
+        port = free_port(HOST)
         given = {
-            "BOT_TOKEN": self.sandbox.token,
-            "TELEGRAM_API_URL": self.sandbox.url,
-            "WEBHOOK_URL": f"http://127.0.0.1:{port}/webhook",
+            "WEBHOOK_URL": f"http://{HOST}:{port}/webhook",
             "PORT": str(port),
             "DATA_DIR": str(self.folder / "data"),
             "POOL_SIZE": "2",
-            "SHUTDOWN_GRACE_S": "0",
-            "LOG_FORMAT": "json",
-            BEHAVIOUR_FILE: str(self.behaviour),
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.toy_bot",
-            cwd=ROOT, env=os.environ | given | settings,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        bot = BotProcess(process)
-        seen = len(self.sandbox.requests)
         try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                while not any(call.method == "setWebhook" for call in list(self.sandbox.requests)[seen:]):
-                    assert process.returncode is None, (await process.communicate())[0].decode()
-                    await asyncio.sleep(0.05)
+            bot = await self.start("serve", given | settings)
+            assert bot.family(), "the bot has no workers"
             yield bot
         finally:
-            if process.returncode is None:
-                await bot.end(signal.SIGKILL)
-
-    async def order(self, user: SandboxUser) -> Message:
-        await user.send_text("/start")
-        await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
-        await user.wait_for(says("Send the photo"))
-        await user.send_photo(picture())
-        await user.wait_for(says("Now send"))
-        await user.send_photo(picture())
-        return await user.wait_for(says("Accepted"))
+            await self.close()
 
     async def statuses(self) -> list[Status]:
         """Return the jobs' states, from the database that the stopped bot left."""
@@ -113,13 +65,14 @@ class Home:
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Home]:
+async def home(tmp_path: Path) -> AsyncIterator[OneBot]:
     async with Sandbox() as sandbox:
-        yield Home(sandbox, tmp_path)
+        yield OneBot(sandbox, tmp_path)
 
 
-def results(user: SandboxUser) -> list[dict[str, Any]]:
-    return [message for message in user.messages if is_result(message)]
+async def first_order(user: SandboxUser) -> Message:
+    await choose(user)
+    return await order(user)
 
 
 async def get(url: str) -> tuple[int, str]:
@@ -127,16 +80,12 @@ async def get(url: str) -> tuple[int, str]:
         return response.status, await response.text()
 
 
-async def begun(user: SandboxUser) -> None:
-    await user.wait_for(lambda message: "▱" in words(message) or "▰" in words(message))
-
-
-async def test_a_bot_killed_in_mid_job_delivers_it_once_after_the_restart(home: Home) -> None:
+async def test_a_bot_killed_in_mid_job_delivers_it_once_after_the_restart(home: OneBot) -> None:
     home.behave(Behaviour.GROW)
     users = [home.sandbox.user() for _ in range(3)]
     async with home.bot() as bot:
         for user in users:
-            await home.order(user)
+            await first_order(user)
         await begun(users[0])
         await bot.end(signal.SIGKILL)
     assert not any(results(user) for user in users)
@@ -151,11 +100,11 @@ async def test_a_bot_killed_in_mid_job_delivers_it_once_after_the_restart(home: 
     assert await home.statuses() == [Status.DELIVERED] * 3
 
 
-async def test_a_wish_to_keep_dies_with_the_bot_and_the_job_is_painted_whole(home: Home) -> None:
+async def test_a_wish_to_keep_dies_with_the_bot_and_the_job_is_painted_whole(home: OneBot) -> None:
     home.behave(Behaviour.DEAF)
     user = home.sandbox.user()
     async with home.bot() as bot:
-        accepted = await home.order(user)
+        accepted = await first_order(user)
         keep = buttons(accepted)[0].replace("cancel", "keep")
         told = ""
         while "Finishing" not in told:
@@ -168,11 +117,11 @@ async def test_a_wish_to_keep_dies_with_the_bot_and_the_job_is_painted_whole(hom
     assert len(results(user)) == 1
 
 
-async def test_a_bot_asked_to_stop_gives_its_jobs_back_and_goes_at_once(home: Home) -> None:
+async def test_a_bot_asked_to_stop_gives_its_jobs_back_and_goes_at_once(home: OneBot) -> None:
     home.behave(Behaviour.HANG)
     user = home.sandbox.user()
     async with home.bot() as bot:
-        await home.order(user)
+        await first_order(user)
         await asyncio.sleep(0.5)
         assert await bot.end(signal.SIGTERM) == 0
     assert home.sandbox.token.encode() not in bot.log
@@ -182,13 +131,13 @@ async def test_a_bot_asked_to_stop_gives_its_jobs_back_and_goes_at_once(home: Ho
         await user.wait_for(is_result)
 
 
-async def test_a_bot_asked_to_stop_lets_a_running_job_end_and_takes_nothing_new(home: Home) -> None:
+async def test_a_bot_asked_to_stop_lets_a_running_job_end_and_takes_nothing_new(home: OneBot) -> None:
     home.behave(Behaviour.GROW)
     running, waiting = home.sandbox.user(), home.sandbox.user()
     port = free_port("127.0.0.1")
     async with home.bot(SHUTDOWN_GRACE_S="15", POOL_SIZE="1", METRICS_PORT=str(port)) as bot:
-        await home.order(running)
-        await home.order(waiting)
+        await first_order(running)
+        await first_order(waiting)
         await begun(running)
         ending = asyncio.create_task(bot.end(signal.SIGTERM))
         async with asyncio.timeout(5):
@@ -208,11 +157,11 @@ async def test_a_bot_asked_to_stop_lets_a_running_job_end_and_takes_nothing_new(
     assert len(results(running)) == 1
 
 
-async def test_what_does_not_end_within_the_grace_is_painted_after_the_restart(home: Home) -> None:
+async def test_what_does_not_end_within_the_grace_is_painted_after_the_restart(home: OneBot) -> None:
     home.behave(Behaviour.HANG)
     user = home.sandbox.user()
     async with home.bot(SHUTDOWN_GRACE_S="1") as bot:
-        await home.order(user)
+        await first_order(user)
         assert await bot.end(signal.SIGTERM) == 0
     assert await home.statuses() == [Status.QUEUED]
     home.behave(Behaviour.PAINT)
@@ -220,11 +169,11 @@ async def test_what_does_not_end_within_the_grace_is_painted_after_the_restart(h
         await user.wait_for(is_result)
 
 
-async def test_a_second_signal_ends_the_bot_at_once_and_loses_nothing(home: Home) -> None:
+async def test_a_second_signal_ends_the_bot_at_once_and_loses_nothing(home: OneBot) -> None:
     home.behave(Behaviour.HANG)
     user = home.sandbox.user()
     async with home.bot(SHUTDOWN_GRACE_S="600") as bot:
-        await home.order(user)
+        await first_order(user)
         await asyncio.sleep(0.5)
         bot.process.send_signal(signal.SIGINT)
         await asyncio.sleep(1.5)
@@ -238,12 +187,12 @@ async def test_a_second_signal_ends_the_bot_at_once_and_loses_nothing(home: Home
     assert len(results(user)) == 1
 
 
-async def test_a_crash_between_sending_and_marking_repeats_a_picture_once(home: Home) -> None:
+async def test_a_crash_between_sending_and_marking_repeats_a_picture_once(home: OneBot) -> None:
     user = home.sandbox.user()
     async with home.bot() as bot:
         # Telegram has carried it out, and the bot waits half a second before it tries again.
         home.sandbox.faults.lost_answer("sendPhoto")
-        await home.order(user)
+        await first_order(user)
         await user.wait_for(is_result)
         await bot.end(signal.SIGKILL)
     assert await home.statuses() == [Status.PAINTED]
@@ -254,19 +203,15 @@ async def test_a_crash_between_sending_and_marking_repeats_a_picture_once(home: 
     assert await home.statuses() == [Status.DELIVERED]
 
 
-async def test_pictures_gathered_before_a_kill_are_still_there_after_it(home: Home) -> None:
+async def test_pictures_gathered_before_a_kill_are_still_there_after_it(home: OneBot) -> None:
     user, album = home.sandbox.user(), home.sandbox.user()
     async with home.bot() as bot:
         for each in (user, album):
-            await each.send_text("/start")
-            await each.press(await each.wait_for(has_button("mode:toy")), "mode:toy")
-            await each.wait_for(says("Send the photo"))
+            await choose(each)
         await user.send_photo(picture())
         await user.wait_for(says("Now send"))
         await album.send_album([picture(80, 40), picture()])
-        async with asyncio.timeout(5):
-            while home.sandbox.pending_updates:
-                await asyncio.sleep(0.01)
+        await until(lambda: not home.sandbox.pending_updates, 5)
         await bot.end(signal.SIGKILL)
     async with home.bot():
         assert "512×256" in words(await album.wait_for(is_result))
@@ -274,12 +219,12 @@ async def test_pictures_gathered_before_a_kill_are_still_there_after_it(home: Ho
         await user.wait_for(is_result)
 
 
-async def test_a_worker_killed_in_mid_job_costs_one_try_and_its_neighbour_nothing(home: Home) -> None:
+async def test_a_worker_killed_in_mid_job_costs_one_try_and_its_neighbour_nothing(home: OneBot) -> None:
     home.behave(Behaviour.GROW)
     users = [home.sandbox.user() for _ in range(2)]
     async with home.bot() as bot:
         for user in users:
-            await home.order(user)
+            await first_order(user)
         for user in users:
             await begun(user)
         workers = [each for each in bot.family() if not each.children()]
@@ -295,22 +240,22 @@ async def test_a_worker_killed_in_mid_job_costs_one_try_and_its_neighbour_nothin
     assert await home.statuses() == [Status.DELIVERED] * 2
 
 
-async def test_a_worker_that_dies_again_fails_its_job_in_words(home: Home) -> None:
+async def test_a_worker_that_dies_again_fails_its_job_in_words(home: OneBot) -> None:
     home.behave(Behaviour.KILL)
     user = home.sandbox.user()
     async with home.bot():
-        await home.order(user)
+        await first_order(user)
         await user.wait_for(says("interrupted on my side more than once"))
 
 
-async def test_a_hanging_worker_is_stopped_at_its_timeout_and_its_neighbour_goes_on(home: Home) -> None:
+async def test_a_hanging_worker_is_stopped_at_its_timeout_and_its_neighbour_goes_on(home: OneBot) -> None:
     stuck, other = home.sandbox.user(), home.sandbox.user()
     async with home.bot(JOB_TIMEOUT_S="3") as bot:
         home.behave(Behaviour.HANG)
-        await home.order(stuck)
+        await first_order(stuck)
         await asyncio.sleep(1)
         home.behave(Behaviour.SLOW)
-        await home.order(other)
+        await first_order(other)
         await other.wait_for(is_result)
         await stuck.wait_for(says("took longer than 3"))
         home.behave(Behaviour.PAINT)
@@ -322,9 +267,9 @@ async def test_a_hanging_worker_is_stopped_at_its_timeout_and_its_neighbour_goes
     assert [len(results(user)) for user in (stuck, other)] == [1, 1]
 
 
-async def test_a_worker_that_eats_its_memory_is_stopped_and_told_in_words(home: Home) -> None:
+async def test_a_worker_that_eats_its_memory_is_stopped_and_told_in_words(home: OneBot) -> None:
     home.behave(Behaviour.EAT)
     user = home.sandbox.user()
     async with home.bot(WORKER_MEMORY_MB="700"):
-        await home.order(user)
+        await first_order(user)
         await user.wait_for(says("not enough memory", "700 MB"), 30)

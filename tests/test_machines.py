@@ -9,7 +9,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -19,12 +18,26 @@ from PIL import Image
 from processing.job import Status
 from processing.places import LOOK_EVERY_S
 from processing.shared.store import SharedStore
-from sandbox.server import Sandbox, SandboxUser
-from tests.chat import Message, after, buttons, has_button, is_result, picture, says, words
+from sandbox.server import Sandbox
+from tests.chat import (
+    Message,
+    after,
+    begun,
+    buttons,
+    choose,
+    has_button,
+    is_result,
+    order,
+    picture,
+    results,
+    says,
+    words,
+)
 from tests.machines import Machine, Machines, machines
 from tests.painting import paint_two_photos
-from tests.postgres import Server
+from tests.postgres import Server, store_url
 from tests.toy_algorithm import Behaviour
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
@@ -46,27 +59,6 @@ def home(house: Machines) -> Machines:
     return house
 
 
-async def choose(user: SandboxUser) -> None:
-    await user.send_text("/start")
-    await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
-    await user.wait_for(says("Send the photo"))
-
-
-async def order(user: SandboxUser) -> Message:
-    first = await user.send_photo(picture())
-    await user.wait_for(after(first, says("Now send")))
-    await user.send_photo(picture())
-    return await user.wait_for(after(first, says("Accepted")))
-
-
-def results(user: SandboxUser) -> list[dict[str, Any]]:
-    return [message for message in user.messages if is_result(message)]
-
-
-async def begun(user: SandboxUser) -> None:
-    await user.wait_for(lambda message: "▱" in words(message) or "▰" in words(message))
-
-
 def of(message: Message, *texts: str) -> Callable[[Message], bool]:
     """The same message, with these words by now."""
     return lambda other: other["message_id"] == message["message_id"] and says(*texts)(other)
@@ -74,7 +66,7 @@ def of(message: Message, *texts: str) -> Callable[[Message], bool]:
 
 async def counts(home: Machines, *statuses: Status) -> int:
     """Return how many jobs are in these states."""
-    store = SharedStore(home.database_url.replace("postgresql:", "postgresql+psycopg:"))
+    store = SharedStore(store_url(home.database_url))
     await store.open()
     try:
         found = await store.counts()
@@ -161,15 +153,17 @@ async def test_a_press_of_cancel_stops_the_work_wherever_it_is_done(home: Machin
     home.behave(Behaviour.GROW)
     user = home.sandbox.user()
     await choose(user)
-    for _ in range(2):  # the balancer gives the second press to the other bot
-        accepted = await order(user)
+    both = [await order(user) for _ in range(2)]
+    for accepted in both:
         await user.wait_for(of(accepted, "▱"))
+    for accepted in both:  # the balancer gives the second press to the other bot
         await user.press(accepted, buttons(accepted)[0])
+    for accepted in both:
         await user.wait_for(of(accepted, "stopped"), 5)
-        await user.send_text("/help")
-        await asyncio.sleep(3.5)  # when the worker would have shown more
-        message = await user.wait_for(of(accepted, "stopped"), 1)
-        assert not buttons(message)
+    await user.send_text("/help")
+    await asyncio.sleep(3.5)  # when the workers would have shown more
+    for accepted in both:
+        assert not buttons(await user.wait_for(of(accepted, "stopped"), 1))
     assert not results(user)
     assert await counts(home, Status.RUNNING) == 0
 
@@ -181,9 +175,7 @@ async def test_a_press_of_keep_ends_the_work_wherever_it_is_done(home: Machines)
     accepted = await order(user)
     await user.press(await user.wait_for(has_button("job:keep")), "✔ Stop and keep this")
     assert "%" in words(await user.wait_for(is_result))
-    async with asyncio.timeout(10):
-        while any(map(of(accepted), user.messages)):
-            await asyncio.sleep(0.05)
+    await until(lambda: not any(map(of(accepted), user.messages)), 10)
     assert len(results(user)) == 1
 
 

@@ -15,11 +15,12 @@ import pytest
 from config import SettingsError
 from handlers import inbox
 from processing.job import Status
-from processing.store import Store, StoreError
-from sandbox.server import Sandbox, SandboxUser
-from tests.bots import ADMIN_ID, bot_in
-from tests.chat import Stage, after, has_button, is_result, picture, says, words
+from sandbox.server import Sandbox
+from tests.bots import ADMIN_ID, bot_in, fail_to_store_dialogues
+from tests.chat import Stage, after, choose, is_result, order, picture, results, says, words
+from tests.processing.conftest import in_state
 from tests.toy_algorithm import Behaviour
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,24 +48,13 @@ async def test_without_the_secret_nobody_gets_in(stage: Stage, secret: str | Non
     assert not await stage.service.store.update_seen(999_999)
 
 
-async def order(user: SandboxUser) -> None:
-    first = await user.send_photo(picture())
-    await user.wait_for(after(first, says("Now send")))
-    await user.send_photo(picture())
-    await user.wait_for(after(first, says("Accepted")))
-
-
-def count(user: SandboxUser, condition: Any) -> int:
-    return sum(map(condition, user.messages))
-
-
 async def test_an_update_that_comes_three_times_is_dealt_with_once(stage: Stage) -> None:
     user = await stage.person()
     stage.sandbox.faults.duplicate(2, copies=3)
     await order(user)
     await user.wait_for(is_result)
     await asyncio.sleep(0.5)
-    assert (count(user, says("Now send")), count(user, is_result)) == (1, 1)
+    assert (sum(map(says("Now send"), user.messages)), len(results(user))) == (1, 1)
 
 
 @pytest.mark.parametrize("kind", ["flood", "error", "bad_gateway", "drop", "half"])
@@ -75,21 +65,19 @@ async def test_trouble_on_the_way_to_the_user_is_waited_out(stage: Stage, kind: 
     stage.sandbox.faults.add(kind, "sendMessage", 1, 1)
     stage.sandbox.faults.add(kind, "sendPhoto", 2, 1)
     await order(user)
-    await user.wait_for(lambda message: is_result(message) and count(user, is_result) == 2, 20)
+    await user.wait_for(lambda message: is_result(message) and len(results(user)) == 2, 20)
 
 
 async def test_a_delivery_that_waits_holds_no_slot(stage: Stage) -> None:
     waiting, other = await stage.person(), await stage.person()
     stage.sandbox.faults.flood("sendPhoto", retry_after=6)
     await order(waiting)
-    async with asyncio.timeout(5):
-        while not any(call.code == 429 for call in list(stage.sandbox.requests)[-50:]):
-            await asyncio.sleep(0.01)
+    await until(lambda: any(call.code == 429 for call in list(stage.sandbox.requests)[-50:]), 5)
     await order(other)
     await other.wait_for(is_result, 5)
-    assert count(waiting, is_result) == 0
+    assert len(results(waiting)) == 0
     await waiting.wait_for(is_result, 10)
-    assert count(waiting, is_result) == 1
+    assert len(results(waiting)) == 1
 
 
 async def test_trouble_with_a_download_is_waited_out_too(stage: Stage) -> None:
@@ -106,9 +94,7 @@ async def test_a_user_who_blocks_the_bot_ends_the_job_quietly(stage: Stage) -> N
     await user.block()
     [job] = await stage.service.store.active_jobs(user.id)
     notices = len(stage.sandbox.user(ADMIN_ID).messages)
-    async with asyncio.timeout(10):
-        while (await stage.service.store.get(job.id)).status is not Status.DELIVERED:
-            await asyncio.sleep(0.1)
+    await in_state(stage.service.store, job.id, Status.DELIVERED, 10)
     assert len(stage.sandbox.user(ADMIN_ID).messages) == notices
 
 
@@ -116,20 +102,10 @@ async def test_an_update_that_cannot_be_stored_is_not_acknowledged_and_comes_aga
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user = await stage.person()
-    failures = 2
-    real = Store.set_dialogue
-
-    async def failing(self: Store, *given: Any) -> None:
-        nonlocal failures
-        if failures:
-            failures -= 1
-            raise StoreError("the disk is full")
-        await real(self, *given)
-
-    monkeypatch.setattr(Store, "set_dialogue", failing)
+    errors = fail_to_store_dialogues(monkeypatch, 2)
     sent = await user.send_photo(picture())
     await user.wait_for(after(sent, says("Now send")))
-    assert failures == 0
+    assert not errors
     assert stage.sandbox.pushes.redeliveries >= 2
     await stage.sandbox.user(ADMIN_ID).wait_for(says("the disk is full"))
 
@@ -167,9 +143,7 @@ async def test_long_polling_plays_the_same_dialogue(tmp_path: Path, behave: Any)
         assert service.url is None
         user = sandbox.user()
         sandbox.faults.bad_gateway("getUpdates", 1)
-        await user.send_text("/start")
-        await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
-        await user.wait_for(says("Send the photo"))
+        await choose(user)
         await user.send_album([picture(), picture()])
         await user.wait_for(is_result)
         assert sandbox.pending_updates == 0

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import aiohttp
@@ -17,8 +18,8 @@ from aiogram.exceptions import TelegramUnauthorizedError
 from reporting.logs import set_up_logging
 from sandbox.server import Sandbox, SandboxUser
 from service import Service
-from tests.bots import ADMIN_ID, bot_in
-from tests.chat import Behave, after, has_button, is_result, picture, says, words
+from tests.bots import ADMIN_ID, bot_in, contents
+from tests.chat import Behave, after, choose, has_button, is_result, picture, says, words
 from tests.logs import logging_restored
 from tests.toy_algorithm import Behaviour
 
@@ -70,10 +71,7 @@ async def bad_days(sandbox: Sandbox, service: Service, user: SandboxUser, patch:
         await user.send_text("/start")
         await asyncio.sleep(0.2)
     # A worker that dies, and a run that fails.
-    sent = await user.send_text("/start")
-    menu = await user.wait_for(after(sent, has_button("mode:toy")))
-    await user.press(menu, "mode:toy")
-    await user.wait_for(after(sent, says("Send the photo")))
+    await choose(user)
     album = await user.send_album([picture(), picture()])
     await user.wait_for(after(album[0], has_button("job:again")), 30)
 
@@ -101,10 +99,6 @@ async def private_pages(service: Service) -> str:
     return told
 
 
-def files(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-
-
 @pytest.mark.parametrize("log", ["text", "json"], indirect=True)
 async def test_the_token_is_nowhere(
     log: io.StringIO,
@@ -114,6 +108,9 @@ async def test_the_token_is_nowhere(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     behave(Behaviour.KILL)
+    # As many tries as ever, with hardly a wait between them.
+    for pauses_s in ("handlers.inbox.FETCH_PAUSES_S", "handlers.retries.PAUSES_S"):
+        monkeypatch.setattr(pauses_s, [0.01] * len(resolve_name(pauses_s)))
     async with Sandbox() as sandbox:
         admin, user = sandbox.user(ADMIN_ID), sandbox.user()
         for person in (admin, user):
@@ -134,7 +131,7 @@ async def test_the_token_is_nowhere(
         "output": output,
         "private port": private,
     }
-    places["files"] = (await asyncio.to_thread(files, tmp_path)).decode("latin-1")
+    places["files"] = (await asyncio.to_thread(contents, tmp_path)).decode("latin-1")
     # All of it was looked at: each of the troubles left its mark.
     for mark in ("a request is repeated", "LookupError", "InvalidURL", "Unauthorized", "a worker was lost", "<token>"):
         assert mark in places["log"], mark

@@ -197,9 +197,10 @@ def behave(behaviour: Behaviour, on_progress: OnProgress, should_stop: ShouldSto
     return 1.0
 
 
-def encoded(picture: Image.Image, kind: str) -> bytes:
+def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return the picture's file; the options are Pillow's."""
     buffer = io.BytesIO()
-    picture.save(buffer, kind)
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

@@ -11,7 +11,6 @@ explained per layer on the held-out pictures.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -26,12 +25,15 @@ from ml_models.encoders.slim import OXFORD, TEACHER_TAPS, TORCHVISION, SlimEncod
 from ml_models.encoders.teacher import OxfordVGG19
 from ml_models.encoders.vgg import MARGIN_PX, shrinkage, window
 from ml_models.encoders.vgg19 import VGG19First11Layers
+from ml_models.training.log import append_row
 from ml_models.training.optimiser import Optimiser, average_into, rate_share
-from ml_models.training.pictures import CropSampler, find_pictures, load_picture
+from ml_models.training.pictures import CropSampler, find_pictures, load_picture, load_pictures
 
 BATCH_SIZE = 6
 #: With the margin, which only gives the rest its neighbourhood.
 CROP_PX = 160 + 2 * MARGIN_PX
+#: Of the pictures that are trained on.
+SHORT_SIDE_PX = 320
 DISTURBED_SHARE = 0.4
 GRAM_WEIGHT = 0.5
 #: The taps of full size are learnt within minutes and cost most: two crops of a batch are enough.
@@ -125,15 +127,11 @@ def train(arguments: argparse.Namespace) -> None:
     average = SlimEncoder()
     average.load_state_dict(student.state_dict())
     held_out = find_pictures(arguments.held_out)[:: arguments.held_out_stride]
-    excluded = {folder.name for folder in arguments.held_out}
-
-    def load(folders: list[Path]) -> list[Tensor]:
-        paths = find_pictures(folders, tuple(excluded))[:: arguments.stride]
-        return [load_picture(path, 320) for path in tqdm(paths, desc="reading", unit="picture")]
-
-    sampler = CropSampler(
-        load(arguments.photos), load(arguments.paintings), load(arguments.passed_through), CROP_PX, arguments.seed
+    photos, paintings, passed_through = (
+        load_pictures(folders, arguments.held_out, SHORT_SIDE_PX, arguments.stride)
+        for folders in (arguments.photos, arguments.paintings, arguments.passed_through)
     )
+    sampler = CropSampler(photos, paintings, passed_through, CROP_PX, arguments.seed)
     optimiser = optimiser_of(student, muon=arguments.muon)
     scales, variances = measure_teachers(teachers, sampler.batch(24, 0.0))
     if arguments.initial:
@@ -151,7 +149,7 @@ def train(arguments: argparse.Namespace) -> None:
     for network in (student, average):
         network.scales.copy_(torch.tensor([scales[tap] for tap in TEACHER_TAPS]))
     teachers.to(torch.bfloat16)  # its rounding is far below what the student leaves unexplained
-    log = arguments.checkpoint.with_suffix(".log.jsonl").open("a")
+    log = arguments.checkpoint.with_suffix(".log.jsonl")
     progress = tqdm(range(step, arguments.steps), initial=step, total=arguments.steps, unit="step")
     for step in progress:
         started = time.perf_counter()
@@ -174,12 +172,9 @@ def train(arguments: argparse.Namespace) -> None:
         average_into(average, student, step, AVERAGE_DECAY)
         seconds += time.perf_counter() - started
         if step % 20 == 0:
-            row = {"step": step, "loss": float(loss)} | {
-                tap: round(1 - float(value), 4) for tap, value in losses.items()
-            }
+            row = {tap: round(1 - float(value), 4) for tap, value in losses.items()}
             row |= {f"gram_{tap}": round(float(value), 4) for tap, value in grams.items()}
-            log.write(json.dumps(row) + "\n")
-            log.flush()
+            append_row(log, {"step": step, "loss": float(loss)} | row)
             progress.set_postfix(loss=f"{float(loss):.3f}")
         if (step + 1) % 250 == 0 or step + 1 == arguments.steps:
             state = {"student": student.state_dict(), "average": average.state_dict(), "seconds": seconds}
@@ -193,8 +188,7 @@ def train(arguments: argparse.Namespace) -> None:
                 teachers.float()
                 explained = evaluate(average, teachers, scales, held_out)
                 teachers.to(torch.bfloat16)
-                log.write(json.dumps({"step": step + 1, "seconds": round(seconds), "held_out": explained}) + "\n")
-                log.flush()
+                append_row(log, {"step": step + 1, "seconds": round(seconds), "held_out": explained})
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
+from tqdm import tqdm
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png"})
 
@@ -28,6 +29,19 @@ def load_picture(path: Path, short_side_px: int) -> Tensor:
         if scale < 1:
             rgb = rgb.resize((round(rgb.width * scale), round(rgb.height * scale)), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.asarray(rgb).copy()).permute(2, 0, 1)
+
+
+def load_pictures(
+    folders: Sequence[Path], excluded: Sequence[Path], short_side_px: int, stride: int = 1
+) -> list[Tensor]:
+    """Return every stride-th picture under the folders, as load_picture does, less those under the excluded folders.
+
+    Folders are excluded by their names. Raises SystemExit where folders are given and have no picture.
+    """
+    paths = find_pictures(folders, [folder.name for folder in excluded])[::stride]
+    if folders and not paths:
+        raise SystemExit(f"no JPEG or PNG pictures in {', '.join(map(str, folders))}: give a folder that has some")
+    return [load_picture(path, short_side_px) for path in tqdm(paths, desc="reading", unit="picture")]
 
 
 class CropSampler:

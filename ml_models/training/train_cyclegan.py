@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import signal
 import time
 from collections.abc import Sequence
@@ -35,7 +34,8 @@ from ml_models.cyclegan.settings import PACKAGED, PACKAGED_REVERSE, TrainingSett
 from ml_models.cyclegan.train_loop import COLOURS, CycleGAN, Features
 from ml_models.devices import half_precision
 from ml_models.encoders import load_slim
-from ml_models.training.pictures import ZoomedCrops, find_pictures, load_picture
+from ml_models.training.log import append_row
+from ml_models.training.pictures import ZoomedCrops, find_pictures, load_picture, load_pictures
 
 PACKAGE = Path(__file__).parents[1] / "cyclegan"
 #: Beside the packaged generator: the reverse one and the discriminators.
@@ -96,13 +96,6 @@ class MatchedPaintings:
             wanted = (self._describe(photo_features) - self._mean) / self._deviation
             chosen = int((self._described[drawn] @ wanted).argmax())
         return self.crops[int(drawn[chosen])]
-
-
-def read(folders: Sequence[Path], excluded: Sequence[Path], short_side_px: int, stride: int) -> list[Tensor]:
-    paths = find_pictures(folders, [folder.name for folder in excluded])[::stride]
-    if not paths:
-        raise SystemExit(f"no JPEG or PNG pictures in {', '.join(map(str, folders))}: give a folder that has some")
-    return [load_picture(path, short_side_px) for path in tqdm(paths, desc="reading", unit="picture")]
 
 
 def trimmed(picture: Tensor) -> Tensor:
@@ -223,11 +216,11 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
     checkpoint = folder / "checkpoint.pt"
 
     short_px = arguments.short_side
-    groups, shares = [read(arguments.photos, arguments.held_out, short_px, arguments.stride)], [1.0]
+    groups, shares = [load_pictures(arguments.photos, arguments.held_out, short_px, arguments.stride)], [1.0]
     if arguments.more_photos:
-        groups.append(read(arguments.more_photos, arguments.held_out, short_px, arguments.stride))
+        groups.append(load_pictures(arguments.more_photos, arguments.held_out, short_px, arguments.stride))
         shares = [1 - arguments.more_share, arguments.more_share]
-    paintings = [read(arguments.paintings, arguments.held_out, short_px, arguments.stride)]
+    paintings = [load_pictures(arguments.paintings, arguments.held_out, short_px, arguments.stride)]
     held_out = [load_picture(path, arguments.sample_px) for path in find_pictures(arguments.held_out)]
     crop_px = arguments.crop
     photo_crops = ZoomedCrops(groups, shares, crop_px, tuple(arguments.photo_zoom), generator)
@@ -267,7 +260,7 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
         export(model, arguments.output, earlier + step)
 
     losses: dict[str, float] = {}
-    log = (folder / "losses.jsonl").open("a")
+    log = folder / "losses.jsonl"
     progress = tqdm(total=arguments.steps, initial=step, unit="step")
     while step < arguments.steps and not stopped:
         started = time.perf_counter()
@@ -287,8 +280,7 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
         progress.update()
         if step % arguments.log_every == 0:
             row = {name: round(value, 4) for name, value in losses.items()}
-            log.write(json.dumps({"step": step, "seconds": round(seconds), **row}) + "\n")
-            log.flush()
+            append_row(log, {"step": step, "seconds": round(seconds), **row})
             progress.set_postfix(cycle=f"{losses.get('cycle_photo', 0):.3f}")
         if step % arguments.keep_every == 0:
             keep()
@@ -298,9 +290,8 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
     if held_out and not stopped:
         paintings_seen = paintings[0][:: max(1, len(paintings[0]) // 16)]
         measured = evaluate(model, held_out, paintings_seen)
-        log.write(json.dumps({"step": step, "seconds": round(seconds), "held_out": measured}) + "\n")
+        append_row(log, {"step": step, "seconds": round(seconds), "held_out": measured})
         draw_samples(model, held_out[: arguments.samples], folder / f"sample-{step:06d}.png")
-    log.close()
     progress.close()
     for number, handler in previous.items():
         signal.signal(number, handler)

@@ -23,12 +23,13 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 from tqdm import tqdm
 
+from ml_models.training.log import append_row
 from ml_models.training.optimiser import average_into, rate_share
-from ml_models.training.pictures import CropSampler, find_pictures, load_picture
+from ml_models.training.pictures import CropSampler, load_pictures
 from ml_models.training.ultrast_cascade import extended, inner, stylised
 from ml_models.training.ultrast_judge import Judge
 from ml_models.training.ultrast_networks import TrainedNetworks, optimiser_of
-from ml_models.training.ultrast_runs import add_folders, append_row, done_share, pairs_of_enlargements
+from ml_models.training.ultrast_runs import add_folders, done_share, pairs_of_enlargements
 from ml_models.training.ultrast_samples import Samples
 from ml_models.ultrast.custom_layers import GREY
 from ml_models.ultrast.settings import SETTINGS
@@ -89,14 +90,12 @@ def train(arguments: argparse.Namespace) -> None:
     average.load_state_dict(networks.state_dict())
     judge = Judge(arguments.oxford)
     samples = Samples(arguments.held_out, judge, arguments.published)
-    excluded = tuple(folder.name for folder in arguments.held_out)
-
-    def load(folders: list[Path]) -> list[Tensor]:
-        paths = find_pictures(folders, excluded)[:: arguments.stride]
-        return [load_picture(path, arguments.short_side) for path in tqdm(paths, desc="reading", unit="picture")]
-
-    photos = CropSampler(load(arguments.photos), [], [], arguments.crop, arguments.seed)
-    paintings = CropSampler([], load(arguments.paintings), [], arguments.crop, arguments.seed + 1)
+    photo_pictures, painting_pictures = (
+        load_pictures(folders, arguments.held_out, arguments.short_side, arguments.stride)
+        for folders in (arguments.photos, arguments.paintings)
+    )
+    photos = CropSampler(photo_pictures, [], [], arguments.crop, arguments.seed)
+    paintings = CropSampler([], painting_pictures, [], arguments.crop, arguments.seed + 1)
     decoders = [networks.decoder_of(stage) for stage in SETTINGS.stages]
     networks.requires_grad_(False)
     for decoder in decoders:

@@ -21,12 +21,13 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 from tqdm import tqdm
 
+from ml_models.training.log import append_row
 from ml_models.training.optimiser import average_into, rate_share
-from ml_models.training.pictures import CropSampler, find_pictures, load_picture
+from ml_models.training.pictures import CropSampler, load_pictures
 from ml_models.training.ultrast_cascade import extended, inner
 from ml_models.training.ultrast_judge import Judge
 from ml_models.training.ultrast_networks import TrainedNetworks, optimiser_of
-from ml_models.training.ultrast_runs import add_folders, append_row, done_share, enlargements
+from ml_models.training.ultrast_runs import add_folders, done_share, enlargements
 from ml_models.ultrast.custom_layers import GREY
 from ml_models.ultrast.settings import SETTINGS
 
@@ -69,21 +70,19 @@ def train(arguments: argparse.Namespace) -> None:
     networks, average = TrainedNetworks(), TrainedNetworks()
     average.load_state_dict(networks.state_dict())
     judge = Judge(arguments.oxford)
-    excluded = tuple(folder.name for folder in arguments.held_out)
-
-    def load(folders: list[Path]) -> list[Tensor]:
-        paths = find_pictures(folders, excluded)[:: arguments.stride]
-        return [load_picture(path, arguments.short_side) for path in tqdm(paths, desc="reading", unit="picture")]
-
-    sampler = CropSampler(load(arguments.photos), load(arguments.paintings), [], arguments.crop, arguments.seed)
-    optimisers = {1.0: optimiser_of(networks.decoders)}
-    optimisers[ENCODER_RATE_SHARE] = optimiser_of(networks.encoder, networks.embeddings)
+    photos, paintings = (
+        load_pictures(folders, arguments.held_out, arguments.short_side, arguments.stride)
+        for folders in (arguments.photos, arguments.paintings)
+    )
+    sampler = CropSampler(photos, paintings, [], arguments.crop, arguments.seed)
+    of_decoders, of_encoder = optimiser_of(networks.decoders), optimiser_of(networks.encoder, networks.embeddings)
+    optimisers = (of_decoders, of_encoder)
     step, seconds = 0, 0.0
     if arguments.checkpoint.exists():
         state = torch.load(arguments.checkpoint, weights_only=True)
         networks.load_state_dict(state["networks"])
         average.load_state_dict(state["average"])
-        for optimiser, one in zip(optimisers.values(), state["optimisers"], strict=True):
+        for optimiser, one in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load(one)
         sampler.generator.set_state(state["generator"])
         step, seconds = state["step"], state["seconds"]
@@ -99,8 +98,8 @@ def train(arguments: argparse.Namespace) -> None:
         networks.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
-        for share, optimiser in optimisers.items():
-            optimiser.step(share * rate_share(step, done))
+        of_decoders.step(rate_share(step, done))
+        of_encoder.step(ENCODER_RATE_SHARE * rate_share(step, done))
         average_into(average, networks, step, AVERAGE_DECAY)
         seconds += time.perf_counter() - started
         last = done_share(step + 1, arguments.steps, seconds, arguments.minutes) >= 1
@@ -110,7 +109,7 @@ def train(arguments: argparse.Namespace) -> None:
             progress.set_postfix(loss=f"{float(loss.detach()):.3f}")
         if (step + 1) % CHECKPOINT_STEPS == 0 or last:
             state = {"networks": networks.state_dict(), "average": average.state_dict(), "step": step + 1}
-            state |= {"optimisers": [each.state() for each in optimisers.values()], "seconds": seconds}
+            state |= {"optimisers": [each.state() for each in optimisers], "seconds": seconds}
             torch.save(state | {"generator": sampler.generator.get_state()}, arguments.checkpoint)
             tensors = {name: value.contiguous() for name, value in average.state_dict().items()}
             save_file(tensors, arguments.output, {"steps": str(step + 1), "seconds": str(round(seconds))})

@@ -11,9 +11,9 @@ from torch.nn.functional import conv2d
 from ml_models.encoders import load_slim
 from ml_models.encoders.slim import OXFORD
 from ml_models.training.optimiser import Optimiser
-from ml_models.ultrast.custom_layers import GREY, WIDTHS, Decoder, Encoder, names_of
+from ml_models.ultrast.custom_layers import GREY, WIDTHS, Decoder, Encoder
 from ml_models.ultrast.settings import SETTINGS
-from ml_models.ultrast.weights import packaged_tensors
+from ml_models.ultrast.weights import blank_decoders, packaged_tensors
 
 
 class TrainedNetworks(nn.Module):
@@ -43,9 +43,7 @@ class TrainedNetworks(nn.Module):
             self.embeddings[tap] = nn.Conv2d(WIDTHS[f"conv{tap[4:]}"], OXFORD[tap], 1)
             self.embeddings[tap].load_state_dict(slim.embeddings[tap].state_dict())
         self.register_buffer("scales", slim.scales[: len(OXFORD)].clone())
-        self.decoders = nn.ModuleDict(
-            {str(stage): Decoder({name: WIDTHS[name] for name in names_of(stage)}) for stage in SETTINGS.stages}
-        )
+        self.decoders = nn.ModuleDict({str(stage): decoder for stage, decoder in blank_decoders().items()})
         initialise(self.decoders)
 
     def encoder_of(self, stage: int) -> Encoder:

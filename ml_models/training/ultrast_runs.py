@@ -1,11 +1,9 @@
-"""What both of UltraST's training scripts need of a run: arguments, the log, the schedule, softness."""
+"""What both of UltraST's training scripts need of a run: arguments, the schedule, softness."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -27,12 +25,6 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--held-out", type=Path, action="append", default=[], help="photos, then paintings, that are not trained on"
     )
-
-
-def append_row(path: Path, row: Mapping[str, object]) -> None:
-    """Add a line of JSON to a log."""
-    with path.open("a") as log:
-        log.write(json.dumps(row) + "\n")
 
 
 def done_share(step: int, steps: int, seconds: float, minutes: float) -> float:

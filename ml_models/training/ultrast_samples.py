@@ -47,7 +47,7 @@ class Samples:
                     painting - GREY,
                     stages=STAGES,
                     transfer=whitening_colouring,
-                    epsilon=1e-5,
+                    epsilon=SETTINGS.published_epsilon,
                     margin_px=0,
                 )
                 self.published.append(made[1].float() + GREY)

@@ -51,7 +51,7 @@ def load_networks(name: str, device: torch.device) -> Networks:
 
 def packaged_networks(path: Path) -> Networks:
     """Return the networks of a file that train_ultrast wrote, float32 on the CPU."""
-    encoder, decoders = _blank()
+    encoder, decoders = Encoder(), blank_decoders()
     parts = _parts(encoder, decoders)
     shapes = {key: tuple(value.shape) for key, value in parts.items()}
     with torch.no_grad():
@@ -75,6 +75,11 @@ def published_networks(folder: Path) -> Networks:
     return Networks(encoders, decoders, 0, whitening_colouring, SETTINGS.published_epsilon)
 
 
+def blank_decoders() -> dict[int, Decoder]:
+    """Return {stage: decoder} of the packaged layout, their values still to come."""
+    return {stage: Decoder({name: WIDTHS[name] for name in names_of(stage)}) for stage in SETTINGS.stages}
+
+
 def packaged_tensors(encoder: Encoder, decoders: dict[int, Decoder]) -> dict[str, Tensor]:
     """Return what packaged_networks reads, in half precision: encoder.conv1_1.weight ... decoder2.conv1_1.bias."""
     return {key: value.detach().half().contiguous() for key, value in _parts(encoder, decoders).items()}
@@ -92,10 +97,6 @@ def install_published(folder: Path) -> Path:
     for file_name, data in files.items():
         write_whole(PUBLISHED_FOLDER / file_name, data)
     return PUBLISHED_FOLDER
-
-
-def _blank() -> tuple[Encoder, dict[int, Decoder]]:
-    return Encoder(), {stage: Decoder({name: WIDTHS[name] for name in names_of(stage)}) for stage in SETTINGS.stages}
 
 
 def _parts(encoder: Encoder, decoders: dict[int, Decoder]) -> dict[str, Tensor]:

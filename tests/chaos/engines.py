@@ -16,7 +16,7 @@ from processing.folders import JobFolders
 from processing.job import Job, Status
 from processing.shared import tables as shared
 from processing.tables import dialogues, job_of, jobs
-from tests.postgres import Server, server
+from tests.postgres import Server, server, store_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Postgres:
         self.data_dir = data_dir
         self.server = started
         self._url = started.url(started.new_database())
-        self._connections = create_engine(self._url.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool)
+        self._connections = create_engine(store_url(self._url), poolclass=NullPool)
 
     @classmethod
     @asynccontextmanager

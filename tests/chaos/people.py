@@ -10,7 +10,7 @@ from random import Random
 
 from sandbox.errors import ChatError
 from sandbox.server import SandboxUser
-from tests.chat import Message, after, buttons, has_button, is_result, says
+from tests.chat import Message, after, buttons, has_button, results, says
 from tests.toy_algorithm import toy_photo
 
 Condition = Callable[[Message], bool]
@@ -84,8 +84,8 @@ class Person:
         if self._lost_the_thread:
             await self._begin()
         things = [self._two_photos, self._album, self._two_files, self._with_options]
-        if results := [message for message in self.user.messages if is_result(message)]:
-            self._result = results[-1]
+        if painted := results(self.user):
+            self._result = painted[-1]
             things += [self._again, self._another_strength, self._as_file]
         await self._chance.choice(things)()
 

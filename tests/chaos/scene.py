@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,9 +20,8 @@ from tests.chaos.engines import Engine, Part, running
 from tests.chaos.people import Person
 from tests.chaos.promises import Excuses, Told
 from tests.chaos.toy import FOLDER, RUNNING
-from tests.machines import HOST, READY, ROOT, Balancer, Machine
+from tests.machines import HOST, Balancer, Machine
 
-START_TIMEOUT_S = 180.0
 JOB_TIMEOUT_S = 4
 WORKER_MEMORY_MB = 700
 #: For requests of a killed bot that its server has read already.
@@ -76,21 +73,9 @@ class Scene:
         }
         settings |= self.engine.settings(self._started)
         self._started += 1
-        log_before = self.log_bytes()
-        with self._log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "tests.chaos.bot", part.command),
-                cwd=ROOT,
-                env=os.environ | settings,
-                stdout=log,
-                stderr=log,
-            )
-        machine = Machine(process, self._log)
+        machine = await Machine.launch("tests.chaos.bot", part.command, settings, self._log)
         self.machines.append((machine, part))
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while READY[part.command].decode() not in self.log_since(log_before):
-                assert process.returncode is None, self.log_since(log_before)
-                await asyncio.sleep(0.05)
+        await machine.ready()
         if part.command == "serve":
             machine.url = f"http://{HOST}:{port}/webhook"
             self._balancer.targets.append(machine.url)

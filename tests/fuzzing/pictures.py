@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 from functools import cache
-from io import BytesIO
 from random import Random
 
 import pillow_heif
 from PIL import Image, ImageCms
+
+from tests.toy_algorithm import encoded
 
 #: Lengths, offsets and sizes at which arithmetic goes wrong.
 NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -47,7 +48,7 @@ def sound_pictures() -> tuple[bytes, ...]:
         (rgb, "AVIF", rich | {"quality": 30, "speed": 10}),
         (rgb, "AVIF", {"save_all": True, "append_images": frames, "speed": 10}),
     ]
-    return tuple(_encoded(image, kind, options) for image, kind, options in kinds)
+    return tuple(encoded(image, kind, **options) for image, kind, options in kinds)
 
 
 def damaged_picture(random: Random) -> bytes:
@@ -56,12 +57,6 @@ def damaged_picture(random: Random) -> bytes:
     for _ in range(random.randint(0, 6)):
         _change(data, random)
     return bytes(data[:LONGEST])
-
-
-def _encoded(image: Image.Image, kind: str, options: dict[str, object]) -> bytes:
-    out = BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def _change(data: bytearray, random: Random) -> None:

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from processing.job import Status
-from sandbox.server import SandboxUser
-from tests.chat import Message, Stage, after, buttons, has_button, is_result, picture, says, words
+from tests.chat import Message, Stage, after, buttons, has_button, is_result, order, picture, results, says, words
 from tests.toy_algorithm import Behaviour
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -20,14 +19,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 def job_id_of(message: Message) -> int:
     """Return the job's number from the buttons under a message as it was when the test met it."""
     return int(buttons(message)[0].rsplit(":", 1)[1])
-
-
-async def order(user: SandboxUser) -> Message:
-    """Send two photos and return the message that accepts the job."""
-    first = await user.send_photo(picture())
-    await user.wait_for(after(first, says("Now send the picture whose style")))
-    await user.send_photo(picture(40, 40))
-    return await user.wait_for(after(first, says("Accepted")))
 
 
 async def test_two_photos_give_a_painting_in_the_photos_proportions(stage: Stage) -> None:
@@ -268,7 +259,7 @@ async def test_a_second_job_waits_behind_the_first_and_is_told_its_place(stage: 
     assert "earlier picture is still in work" in words(second)
     assert "Place in the queue: 1" in words(second)
     assert "Ready in about" in words(second)
-    await user.wait_for(after(second, lambda message: is_result(message) and sum(map(is_result, user.messages)) == 2))
+    await user.wait_for(after(second, lambda message: is_result(message) and len(results(user)) == 2))
 
 
 async def test_full_queues_are_said_at_once_and_the_dialogue_stays(stage: Stage) -> None:

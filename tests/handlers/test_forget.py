@@ -15,11 +15,24 @@ from processing.job import Status
 from processing.store import Store
 from processing.tables import metadata
 from sandbox.server import Sandbox, SandboxUser
-from tests.bots import bot_in
-from tests.chat import Behave, Message, Stage, after, buttons, has_button, is_result, picture, says, words
-from tests.handlers.test_dialogue import order
-from tests.processing.conftest import in_state, until
+from tests.bots import bot_in, contents
+from tests.chat import (
+    Behave,
+    Message,
+    Stage,
+    after,
+    buttons,
+    choose,
+    has_button,
+    is_result,
+    order,
+    picture,
+    says,
+    words,
+)
+from tests.processing.conftest import in_state
 from tests.toy_algorithm import Behaviour
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,10 +55,6 @@ async def rows_that_name(store: Store, user: SandboxUser) -> dict[str, int]:
 def file_ids(message: Message) -> list[str]:
     files = [*message.get("photo", []), *([message["document"]] if "document" in message else [])]
     return [file["file_id"] for file in files] if not message["from_bot"] else []
-
-
-def contents(folder: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 async def forget(user: SandboxUser) -> None:
@@ -158,9 +167,7 @@ async def test_what_is_left_by_a_crash_goes_with_the_next_wish(behave: Behave, t
     async with Sandbox() as sandbox:
         async with bot_in(sandbox, tmp_path) as service:
             user = sandbox.user(777_001)
-            await user.send_text("/start")
-            await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
-            await user.wait_for(says("Send the photo"))
+            await choose(user)
             await user.send_album([picture(), picture()])
             await user.wait_for(is_result)
             question = await user.send_text("/forget")

@@ -17,9 +17,10 @@ from processing.folders import JobFolders
 from processing.job import Job, Status, Wanted
 from sandbox.server import Sandbox, SandboxUser
 from tests.bots import bot_in
-from tests.chat import Message, Stage, after, buttons, has_button, is_result, picture, says, words
-from tests.processing.conftest import in_state, until
+from tests.chat import Message, Stage, after, buttons, choose, has_button, is_result, picture, says, words
+from tests.processing.conftest import in_state
 from tests.toy_algorithm import DRAFTED, QUICK, QUICK_SUFFIX, Behaviour, last_request
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -344,9 +345,7 @@ async def test_buttons_of_a_mode_that_is_gone_say_so(stage: Stage, monkeypatch: 
 async def test_it_all_survives_a_restart(stage: Stage, own_sandbox: Sandbox, tmp_path: Path) -> None:
     user = own_sandbox.user(first_name="Ann")
     async with bot_in(own_sandbox, tmp_path):
-        await user.send_text("/start")
-        await user.press(await user.wait_for(has_button("mode:toy")), f"mode:{DRAFTED.key}")
-        await user.wait_for(says("Drafted."))
+        await choose(user, DRAFTED)
         draft = await drafted(user)
     stage.behave(Behaviour.HANG)
     async with bot_in(own_sandbox, tmp_path) as service:
@@ -393,9 +392,7 @@ async def test_an_instant_mode_has_other_strengths_and_sizes_and_no_variants(sta
 
 async def test_it_speaks_russian(stage: Stage) -> None:
     user = stage.sandbox.user(first_name="Аня", language_code="ru")
-    await user.send_text("/start")
-    await user.press(await user.wait_for(has_button("mode:toy")), f"mode:{DRAFTED.key}")
-    await user.wait_for(says("Drafted."))
+    await choose(user, DRAFTED)
     draft = await drafted(user)
     assert "Мгновенный набросок" in words(draft)
     await user.press(draft, "🖌 Нарисовать как следует")

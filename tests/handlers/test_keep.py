@@ -7,10 +7,10 @@ import re
 import pytest
 
 from processing.job import Status
-from tests.chat import Stage, after, buttons, has_button, is_result, says, words
-from tests.handlers.test_dialogue import job_id_of, order
-from tests.processing.conftest import until
+from tests.chat import Stage, after, buttons, has_button, is_result, order, says, words
+from tests.handlers.test_dialogue import job_id_of
 from tests.toy_algorithm import SLOW_STEP_S, SLOW_STEPS, Behaviour
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -17,7 +17,7 @@ from locales.catalogue import Catalogue
 from sandbox.server import Sandbox
 from tests.bots import bot_in
 from tests.chat import Behave, has_button, picture, says
-from tests.processing.conftest import until
+from tests.waiting import until
 
 SAY = partial(Catalogue().say, "en")
 

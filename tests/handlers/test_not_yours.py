@@ -17,10 +17,11 @@ from handlers.storage import dialogue_key
 from ml_models.registry import ALGORITHMS
 from processing.job import Job, Status
 from sandbox.server import SandboxUser
-from tests.chat import Stage, after, has_button, is_result, picture, says
-from tests.handlers.test_dialogue import job_id_of, order
-from tests.processing.conftest import in_state, until
+from tests.chat import Stage, after, has_button, is_result, order, picture, says
+from tests.handlers.test_dialogue import job_id_of
+from tests.processing.conftest import in_state
 from tests.toy_algorithm import Behaviour
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,8 +7,8 @@ import pytest
 from processing.folders import JobFolders
 from processing.job import Status
 from processing.retention import Retention
-from tests.chat import Stage, after, buttons, is_result, says
-from tests.handlers.test_dialogue import job_id_of, order
+from tests.chat import Stage, after, buttons, is_result, order, says
+from tests.handlers.test_dialogue import job_id_of
 from tests.processing.conftest import in_state
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,8 +14,10 @@ from keyboards.options import CHOSEN
 from processing.job import Job, Status
 from sandbox.server import Sandbox, SandboxUser
 from tests.bots import bot_in
-from tests.chat import Message, Stage, after, buttons, has_button, is_result, picture, says, words
+from tests.chat import Message, Stage, after, buttons, choose, has_button, is_result, picture, says, words
+from tests.processing.conftest import in_state
 from tests.toy_algorithm import Behaviour, last_request
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -66,9 +67,7 @@ def panels(user: SandboxUser) -> list[Message]:
 async def panels_are(user: SandboxUser, *expected: Message) -> None:
     """An options message goes a moment after what takes its place."""
     ids = [message["message_id"] for message in expected]
-    async with asyncio.timeout(5):
-        while [message["message_id"] for message in panels(user)] != ids:
-            await asyncio.sleep(0.02)
+    await until(lambda: [message["message_id"] for message in panels(user)] == ids, 5)
 
 
 async def test_what_the_buttons_choose_is_ordered_said_and_painted(stage: Stage) -> None:
@@ -395,9 +394,7 @@ async def test_a_restart_keeps_the_pictures_the_options_and_the_buttons(
 ) -> None:
     user = own_sandbox.user(first_name="Ann")
     async with bot_in(own_sandbox, tmp_path):
-        await user.send_text("/start")
-        await user.press(await user.wait_for(has_button("mode:toy")), "mode:toy")
-        await user.wait_for(says("Toy"))
+        await choose(user)
         panel = await opened(user)
         await user.press(panel, "768")
         await edited(user, panel, "768 px on")
@@ -412,6 +409,4 @@ async def test_a_restart_keeps_the_pictures_the_options_and_the_buttons(
         assert job.order.size_px == 768
         assert [style.weight for style in job.order.styles] == pytest.approx([30, 40, 30])
         await user.wait_for(is_result)
-        async with asyncio.timeout(5):
-            while (await service.store.get(job.id)).status is not Status.DELIVERED:
-                await asyncio.sleep(0.02)
+        await in_state(service.store, job.id, Status.DELIVERED, 5)

@@ -10,9 +10,9 @@ import pytest_asyncio
 
 from sandbox.server import Sandbox
 from tests.bots import bot_in
-from tests.chat import Stage, after, buttons, has_button, is_result, picture, says, words
-from tests.processing.conftest import until
+from tests.chat import Stage, after, buttons, choose, is_result, picture, results, says, words
 from tests.toy_algorithm import BUILT_IN, QUICK_SUFFIX, TOY, Behaviour, last_request
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -45,8 +45,8 @@ async def test_a_photo_is_painted_as_soon_as_it_is_there(stage: Stage) -> None:
 async def test_every_photo_of_an_album_is_one_of_its_own(stage: Stage) -> None:
     user = await stage.person(mode=BUILT_IN)
     await user.send_album([picture(80, 40), picture(40, 80)])
-    await until(lambda: sum(map(is_result, user.messages)) == 2)
-    told = "\n".join(words(message) for message in user.messages if is_result(message))
+    await until(lambda: len(results(user)) == 2)
+    told = "\n".join(map(words, results(user)))
     assert "512×256" in told
     assert "256×512" in told
 
@@ -109,11 +109,9 @@ async def test_help_says_which_modes_need_no_style(stage: Stage) -> None:
 async def test_an_album_is_taken_once_over_a_restart(stage: Stage, own_sandbox: Sandbox, tmp_path: Path) -> None:
     user = own_sandbox.user(first_name="Ann")
     async with bot_in(own_sandbox, tmp_path):
-        await user.send_text("/start")
-        await user.press(await user.wait_for(has_button("mode:toy")), f"mode:{BUILT_IN.key}")
-        await user.wait_for(says("Built-in."))
+        await choose(user, BUILT_IN)
         await user.send_album([picture(), picture()])
         await until(lambda: not own_sandbox.pending_updates)
     async with bot_in(own_sandbox, tmp_path) as service:
-        await until(lambda: sum(map(is_result, user.messages)) == 2)
+        await until(lambda: len(results(user)) == 2)
         assert sum((await service.store.counts()).values()) == 2

@@ -25,11 +25,9 @@ MEGAPIXELS = 50
 
 READ = f"""
 import json, resource, sys
+from benchmarks.machine import peak_mb
 from ml_models.errors import PictureError
 from ml_models.images import inspect_picture, read_picture
-
-def peak_mb():
-    return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 
 resource.setrlimit(resource.RLIMIT_CPU, ({ALLOWED_CPU_S}, {ALLOWED_CPU_S}))
 before = peak_mb()

@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def test_progress_rises_to_one_and_previews_are_small_jpegs(
 DIGEST_IN_ANOTHER_PROCESS = """
 import hashlib, sys
 import torch
-from benchmarks.painting import peak_mb
+from benchmarks.machine import peak_mb
 from ml_models.registry import get_algorithm
 from tests.ml_models.test_contract import PROCESS_MB, request_for, run
 torch.set_num_threads(int(sys.argv[2]))
@@ -127,19 +128,23 @@ print(round(peak_mb()))
 PROCESS_MB = 1000
 
 
+def digest_in_another_process(key: str) -> list[str]:
+    """Return the picture's digest and the process's peak in megabytes."""
+    done = subprocess.run(
+        [sys.executable, "-c", DIGEST_IN_ANOTHER_PROCESS, key, "2"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        timeout=100,
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+        text=True,
+    )
+    return done.stdout.split()
+
+
 def test_the_same_request_gives_the_same_bytes_in_another_process_and_keeps_to_its_memory(algorithm: Algorithm) -> None:
-    printed = [
-        subprocess.run(
-            [sys.executable, "-c", DIGEST_IN_ANOTHER_PROCESS, algorithm.key, "2"],
-            cwd=ROOT,
-            capture_output=True,
-            check=True,
-            timeout=100,
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-            text=True,
-        ).stdout.split()
-        for _ in range(2)
-    ]
+    with ThreadPoolExecutor() as threads:
+        printed = threads.map(digest_in_another_process, [algorithm.key] * 2)
     (digest, peak_mb), (other, _) = printed
     assert digest == other
     assert len(digest) == 64
@@ -174,8 +179,8 @@ def distance(one: Image.Image, other: Image.Image, bands: tuple[int, ...] = (0, 
 def test_a_run_that_is_asked_to_stop_gives_what_it_has(algorithm: Algorithm) -> None:
     if algorithm.kind is Kind.INSTANT:
         pytest.skip("is over before anybody can ask")
-    whole = run(algorithm, size_px=256)
-    stopped = algorithm.load()(request_for(algorithm, size_px=256), lambda progress: None, lambda: True)
+    whole = run(algorithm, size_px=200)
+    stopped = algorithm.load()(request_for(algorithm, size_px=200), lambda progress: None, lambda: True)
     assert stopped.stopped
     assert not whole.stopped
     assert (stopped.width_px, stopped.height_px) == (whole.width_px, whole.height_px)

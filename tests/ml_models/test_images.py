@@ -7,7 +7,6 @@ import struct
 import tracemalloc
 import zlib
 from contextlib import suppress
-from io import BytesIO
 
 import pillow_heif
 import pytest
@@ -15,6 +14,7 @@ from PIL import Image, ImageCms, ImageDraw
 
 from ml_models.errors import PictureError, PictureTooLargeError, PictureTooSmallError, UnreadablePictureError
 from ml_models.images import encode_jpeg, encode_png, encode_preview, inspect_picture, read_picture, scaled_size
+from tests.toy_algorithm import encoded
 
 pillow_heif.register_heif_opener()
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -25,12 +25,6 @@ def two_halves(mode: str = "RGB", size: tuple[int, int] = (64, 40)) -> Image.Ima
     image = Image.new("RGB", size, RED)
     ImageDraw.Draw(image).rectangle((size[0] // 2, 0, *size), fill=BLUE)
     return image.convert(mode)
-
-
-def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    out = BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
 
 
 def assert_near(colour: object, expected: tuple[int, int, int], tolerance: int = 14) -> None:

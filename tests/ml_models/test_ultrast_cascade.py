@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from ml_models.training.ultrast_cascade import stylised
 from ml_models.ultrast.canvas import Canvas
 from ml_models.ultrast.cascade import Networks, paint, style_moments
-from ml_models.ultrast.custom_layers import GREY, STAGES, WIDTHS, Decoder, Encoder, names_of
+from ml_models.ultrast.custom_layers import GREY, STAGES, Decoder, Encoder
 from ml_models.ultrast.published import widths_of
 from ml_models.ultrast.settings import SETTINGS
 from ml_models.ultrast.wct import transport, whitening_colouring
+from ml_models.ultrast.weights import blank_decoders
 
 CPU = torch.device("cpu")
 
@@ -37,7 +38,7 @@ def filled(network: nn.Module, seed: int) -> None:
 def ours() -> Networks:
     """Return networks of random values, in float64: they make much of rounding."""
     encoder = Encoder()
-    decoders = {stage: Decoder({name: WIDTHS[name] for name in names_of(stage)}) for stage in SETTINGS.stages}
+    decoders = blank_decoders()
     for seed, network in enumerate((encoder, *decoders.values())):
         filled(network, seed)
     encoders = dict.fromkeys(SETTINGS.stages, encoder)

@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d, interpolate, max_pool2d, pad
 from ml_models.errors import InvalidRequestError, WeightsError
 from ml_models.ultrast import weights
 from ml_models.ultrast.cascade import paint
-from ml_models.ultrast.custom_layers import GREY, STAGES, WIDTHS, Decoder, Encoder, names_of
+from ml_models.ultrast.custom_layers import GREY, STAGES, Encoder
 from ml_models.ultrast.published import decoder_shapes, encoder_shapes, load_published
 from ml_models.ultrast.settings import SETTINGS
 
@@ -148,7 +148,7 @@ def test_names_of_encoders() -> None:
 def test_what_is_packaged_is_read_again(tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = Encoder()
-    decoders = {stage: Decoder({name: WIDTHS[name] for name in names_of(stage)}) for stage in SETTINGS.stages}
+    decoders = weights.blank_decoders()
     path = tmp_path / "ultrast.safetensors"
     tensors = weights.packaged_tensors(encoder, decoders)
     save_file(tensors, path)

@@ -17,6 +17,7 @@ from processing.shared.store import SharedStore, create_store
 from processing.store import Store
 from sandbox.server import Sandbox
 from tests.bots import settings_for
+from tests.postgres import store_url
 
 NewJobs = Callable[..., NewJob]
 
@@ -30,13 +31,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         only = metafunc.definition.get_closest_marker("engine")
         engines = only.args if only else getattr(metafunc.module, "ENGINES", ("sqlite",))
         metafunc.parametrize("database_url", engines, indirect=True)
-
-
-async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
-    """Wait for a condition that nothing announces."""
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def in_state(store: Store, job_id: int, status: Status, within_s: float = 20.0) -> None:
@@ -72,7 +66,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of an empty database of either engine."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'own' / 'bot.sqlite3'}"
-    return str(request.getfixturevalue("postgres_url")).replace("postgresql:", "postgresql+psycopg:")
+    return store_url(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from processing.download import CHUNK_BYTES, FETCHES_AT_A_TIME, INSPECTIONS_AT_A
 from processing.job import Picture
 from sandbox.server import Sandbox
 from tests.chat import picture
-from tests.processing.conftest import until
+from tests.waiting import until
 
 CHUNKS = 48
 

@@ -15,7 +15,7 @@ from ml_models.errors import NotEnoughMemoryError
 from ml_models.registry import ALGORITHMS, Algorithm
 from processing.pool import Pool
 from tests.ml_models.test_contract import request_for
-from tests.processing.conftest import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -15,7 +15,7 @@ from ml_models.errors import PictureTooLargeError, PictureTooSmallError, Unreada
 from processing import inspector
 from processing.inspector import inspect_file
 from tests.chat import picture
-from tests.processing.conftest import until
+from tests.waiting import until
 
 
 async def test_a_picture_passes_and_what_is_wrong_with_another_comes_back_whole() -> None:

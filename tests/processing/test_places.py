@@ -11,7 +11,8 @@ from processing.status_message import StatusMessages
 from processing.store import Store
 from sandbox.server import Sandbox
 from tests.chat import words
-from tests.processing.conftest import NewJobs, until
+from tests.processing.conftest import NewJobs
+from tests.waiting import until
 
 
 async def test_a_message_is_edited_when_its_job_moves_up_and_not_before(

@@ -27,8 +27,8 @@ from ml_models.errors import (
 )
 from processing.pool import Painted, Pool
 from reporting.metrics import Metrics
-from tests.processing.conftest import until
 from tests.toy_algorithm import FLOOD, MARK_FILE, SLOW_STEP_S, SLOW_STEPS, TOY, Behaviour, toy_photo
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -23,9 +23,10 @@ from processing.lanes import Lane
 from processing.queue.base import JobQueue
 from processing.queue.local import LocalQueue
 from processing.store import Store
-from tests.processing.conftest import BOTH_ENGINES, NewJobs, in_state, make_queue, until
+from tests.processing.conftest import BOTH_ENGINES, NewJobs, in_state, make_queue
 from tests.processing.fakes import OUTCOME, FakeRunner
 from tests.toy_algorithm import QUICK
+from tests.waiting import until
 
 ENGINES = BOTH_ENGINES
 

@@ -16,8 +16,9 @@ import pytest
 from sqlalchemy import select
 
 from processing.tables import jobs
-from tests.processing.conftest import BOTH_ENGINES, NewJobs, opened, until
+from tests.processing.conftest import BOTH_ENGINES, NewJobs, opened
 from tests.toy_algorithm import Behaviour
+from tests.waiting import until
 
 ENGINES = BOTH_ENGINES
 ROOT = Path(__file__).parents[2]

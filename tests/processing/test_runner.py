@@ -28,8 +28,9 @@ from processing.pool import OnProgress, Painted
 from processing.runner import ATTEMPTS_ALLOWED, Runner
 from processing.store import Store, StoreError
 from reporting.metrics import Metrics
-from tests.processing.conftest import BOTH_ENGINES, NewJobs, until
+from tests.processing.conftest import BOTH_ENGINES, NewJobs
 from tests.toy_algorithm import QUICK, TOY
+from tests.waiting import until
 
 ENGINES = BOTH_ENGINES
 PAINTED = Painted(StyleTransferResult(b"png", 128, 85, 1.5, "toy", {}), b"jpeg")

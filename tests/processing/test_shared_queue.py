@@ -14,9 +14,10 @@ from processing.lanes import Lane
 from processing.queue.shared import SharedQueue
 from processing.shared.store import SharedStore
 from processing.store import StoreError
-from tests.processing.conftest import NewJobs, in_state, opened, until
+from tests.processing.conftest import NewJobs, in_state, opened
 from tests.processing.fakes import FakeRunner
 from tests.processing.test_shared_store import silence
+from tests.waiting import until
 
 ENGINES = ("postgresql",)
 

@@ -20,8 +20,9 @@ from processing.status_message import StatusMessages
 from processing.store import Store
 from sandbox.server import Sandbox, SandboxUser
 from tests.chat import buttons, picture, words
-from tests.processing.conftest import NewJobs, until
+from tests.processing.conftest import NewJobs
 from tests.toy_algorithm import TOY
+from tests.waiting import until
 
 PAUSE_S = 0.3
 

@@ -16,8 +16,9 @@ from processing.pool import Pool
 from processing.queue.local import LocalQueue
 from processing.runner import Runner
 from processing.store import Store
-from tests.processing.conftest import NewJobs, in_state, until
+from tests.processing.conftest import NewJobs, in_state
 from tests.toy_algorithm import TOY, Behaviour, toy_photo
+from tests.waiting import until
 
 
 class Pictures:

@@ -17,11 +17,12 @@ from processing.pool import Pool
 from processing.store import Store, StoreError
 from reporting.metrics import Metrics
 from reporting.private_server import PrivateServer
-from sandbox.server import Sandbox, SandboxUser
+from sandbox.server import Sandbox
 from service import Service
-from tests.bots import bot_in
-from tests.chat import Stage, after, has_button, is_result, picture, says
+from tests.bots import bot_in, fail_to_store_dialogues
+from tests.chat import Stage, after, has_button, is_result, order, picture, says
 from tests.toy_algorithm import TOY, Behaviour
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -53,19 +54,12 @@ async def scrape(service: Service) -> Scrape:
     return Scrape(text)
 
 
-async def until(service: Service, holds: Callable[[Scrape], bool], within_s: float = 10.0) -> Scrape:
+async def measured(service: Service, holds: Callable[[Scrape], bool], within_s: float = 10.0) -> Scrape:
     """Return the first reading for which that holds: a job is counted a moment after its user is told."""
     async with asyncio.timeout(within_s):
         while not holds(found := await scrape(service)):
             await asyncio.sleep(0.05)
     return found
-
-
-async def order(user: SandboxUser) -> None:
-    first = await user.send_photo(picture())
-    await user.wait_for(after(first, says("Now send")))
-    await user.send_photo(picture())
-    await user.wait_for(after(first, says("Accepted")))
 
 
 async def test_a_bot_that_takes_updates_is_alive_and_ready(stage: Stage) -> None:
@@ -110,15 +104,13 @@ async def test_before_and_after_its_time_a_bot_is_alive_and_not_ready() -> None:
 
 async def test_updates_and_a_job_from_its_acceptance_to_its_delivery(stage: Stage) -> None:
     user = await stage.person()
-    async with asyncio.timeout(5):
-        while stage.sandbox.pending_updates:
-            await asyncio.sleep(0.01)
+    await until(lambda: not stage.sandbox.pending_updates, 5)
     before = await scrape(stage.service)
     pushed = len(stage.sandbox.pushes.seconds)
     stage.behave(Behaviour.SLOW)
     await order(user)
     await user.wait_for(is_result)
-    found = await until(stage.service, lambda now: now[DELIVERED] == before[DELIVERED] + 1)
+    found = await measured(stage.service, lambda now: now[DELIVERED] == before[DELIVERED] + 1)
     of_toy = {"algorithm": TOY.key}
     assert found["bot_job_wait_seconds_count", of_toy] == before["bot_job_wait_seconds_count", of_toy] + 1
     assert found["bot_job_run_seconds_count", of_toy] == before["bot_job_run_seconds_count", of_toy] + 1
@@ -136,18 +128,18 @@ async def test_the_queue_and_a_cancel(stage: Stage) -> None:
     user = await stage.person()
     await order(user)
     await order(user)
-    found = await until(stage.service, lambda now: now["bot_jobs", {"state": "running"}] == 1)
+    found = await measured(stage.service, lambda now: now["bot_jobs", {"state": "running"}] == 1)
     assert found["bot_jobs", {"state": "waiting"}] == 1
     waited = found["bot_oldest_waiting_seconds"]
     assert 0 < (await scrape(stage.service))["bot_oldest_waiting_seconds"] - waited < 10
     assert found["bot_workers", {"state": "idle"}] == 1
     await user.send_text("/cancel")
     cancelled = ("bot_jobs_ended_total", {"algorithm": "toy", "outcome": "cancelled"})
-    found = await until(stage.service, lambda now: now[cancelled] == before[cancelled] + 2)
+    found = await measured(stage.service, lambda now: now[cancelled] == before[cancelled] + 2)
     assert (found["bot_jobs", {"state": "running"}], found["bot_jobs", {"state": "waiting"}]) == (0, 0)
     assert found["bot_oldest_waiting_seconds"] == 0
     killed = ("bot_worker_restarts_total", {"reason": "cancel"})
-    await until(stage.service, lambda now: now[killed] > before[killed])
+    await measured(stage.service, lambda now: now[killed] > before[killed])
 
 
 async def test_what_is_done_and_not_told_yet_is_counted(stage: Stage) -> None:
@@ -155,9 +147,9 @@ async def test_what_is_done_and_not_told_yet_is_counted(stage: Stage) -> None:
     user = await stage.person()
     stage.sandbox.faults.silence("sendPhoto", seconds=2.0)
     await order(user)
-    await until(stage.service, lambda now: now[undelivered] == 1)
+    await measured(stage.service, lambda now: now[undelivered] == 1)
     await user.wait_for(is_result)
-    await until(stage.service, lambda now: now[undelivered] == 0)
+    await measured(stage.service, lambda now: now[undelivered] == 0)
 
 
 async def test_a_failure_by_its_code_and_a_user_who_is_gone(stage: Stage) -> None:
@@ -165,7 +157,7 @@ async def test_a_failure_by_its_code_and_a_user_who_is_gone(stage: Stage) -> Non
     stage.behave(Behaviour.REFUSE)
     await order(await stage.person())
     failed = ("bot_jobs_ended_total", {"algorithm": "toy", "outcome": "failed"})
-    found = await until(stage.service, lambda now: now[failed] == before[failed] + 1)
+    found = await measured(stage.service, lambda now: now[failed] == before[failed] + 1)
     too_small = ("bot_job_failures_total", {"code": "too_small"})
     assert found[too_small] == before[too_small] + 1
     stage.behave(Behaviour.SLOW)
@@ -173,7 +165,7 @@ async def test_a_failure_by_its_code_and_a_user_who_is_gone(stage: Stage) -> Non
     await order(user)
     await user.block()
     unreachable = ("bot_jobs_ended_total", {"algorithm": "toy", "outcome": "unreachable"})
-    await until(stage.service, lambda now: now[unreachable] == before[unreachable] + 1)
+    await measured(stage.service, lambda now: now[unreachable] == before[unreachable] + 1)
 
 
 @pytest.mark.parametrize(
@@ -195,17 +187,7 @@ async def test_trouble_with_telegram_by_its_kind_and_the_seconds_of_floods(stage
 async def test_an_update_that_is_not_acknowledged(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     before = await scrape(stage.service)
     user = await stage.person()
-    failures = 2
-    real = Store.set_dialogue
-
-    async def failing(self: Store, *given: Any) -> None:
-        nonlocal failures
-        if failures:
-            failures -= 1
-            raise StoreError("the disk is full")
-        await real(self, *given)
-
-    monkeypatch.setattr(Store, "set_dialogue", failing)
+    fail_to_store_dialogues(monkeypatch, 2)
     sent = await user.send_photo(picture())
     await user.wait_for(after(sent, says("Now send")))
     name = "bot_updates_unacknowledged_total"
@@ -235,4 +217,4 @@ async def test_long_polling_is_measured_too_and_another_bots_figures_are_its_own
         user = sandbox.user()
         await user.send_text("/start")
         await user.wait_for(has_button("mode:toy"))
-        await until(service, lambda now: now["bot_acknowledgement_seconds_count"] == 1)
+        await measured(service, lambda now: now["bot_acknowledgement_seconds_count"] == 1)

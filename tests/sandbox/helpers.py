@@ -81,9 +81,3 @@ async def running_hook(port: int = 0) -> AsyncIterator[Hook]:
         yield hook
     finally:
         await runner.cleanup()
-
-
-async def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.01)

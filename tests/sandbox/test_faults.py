@@ -18,7 +18,8 @@ from aiohttp import ClientPayloadError, ClientResponseError
 
 from sandbox.faults import Faults
 from sandbox.server import Sandbox, SandboxUser
-from tests.sandbox.helpers import Hook, eventually, picture
+from tests.sandbox.helpers import Hook, picture
+from tests.waiting import until
 
 
 async def test_a_flood_limit_on_demand(sandbox: Sandbox, bot: Bot, user: SandboxUser) -> None:
@@ -75,7 +76,7 @@ async def test_silence_is_a_call_that_is_not_carried_out(sandbox: Sandbox, bot: 
     sandbox.faults.silence("sendMessage", seconds=0.2)
     with pytest.raises(TelegramNetworkError, match="timeout"):
         await bot(SendMessage(chat_id=user.id, text="x"), request_timeout=0.1)
-    await eventually(lambda: [each.description for each in sandbox.requests] == ["silence"])
+    await until(lambda: [each.description for each in sandbox.requests] == ["silence"])
     assert len(user.messages) == 1
 
 
@@ -113,7 +114,7 @@ async def test_an_update_several_times(sandbox: Sandbox, bot: Bot, user: Sandbox
     updates = await hook.received(4)
     assert [each["message"]["text"] for each in updates] == ["/start", "/start", "/start", "once"]
     assert len({each["update_id"] for each in updates}) == 2
-    await eventually(lambda: sandbox.pending_updates == 0)
+    await until(lambda: sandbox.pending_updates == 0)
     assert sandbox.pushes.redeliveries == 2
 
 
@@ -124,7 +125,7 @@ async def test_updates_out_of_order(sandbox: Sandbox, bot: Bot, user: SandboxUse
         await user.send_text(text)
     updates = await hook.received(3)
     assert [each["message"]["text"] for each in updates] == ["second", "/start", "third"]
-    await eventually(lambda: sandbox.pending_updates == 0)
+    await until(lambda: sandbox.pending_updates == 0)
 
 
 async def test_an_update_that_nothing_overtakes_comes_a_little_late(sandbox: Sandbox, bot: Bot, hook: Hook) -> None:

@@ -15,7 +15,8 @@ from aiogram.webhook.aiohttp_server import SimpleRequestHandler
 from aiohttp import web
 
 from sandbox.server import Sandbox, SandboxUser
-from tests.sandbox.helpers import Hook, call, eventually, picture, refusal, running_hook
+from tests.sandbox.helpers import Hook, call, picture, refusal, running_hook
+from tests.waiting import until
 
 
 async def test_an_update_is_pushed_with_the_secret(sandbox: Sandbox, bot: Bot, user: SandboxUser, hook: Hook) -> None:
@@ -28,7 +29,7 @@ async def test_an_update_is_pushed_with_the_secret(sandbox: Sandbox, bot: Bot, u
     assert update["message"]["chat"] == {"id": user.id, "type": "private", "first_name": "Ann"}
     assert update["message"]["entities"] == [{"type": "bot_command", "offset": 6, "length": 5}]
     assert hook.secrets == ["s_e-C1"]
-    await eventually(lambda: sandbox.pending_updates == 0)
+    await until(lambda: sandbox.pending_updates == 0)
     assert len(sandbox.pushes.seconds) == 1
 
 
@@ -64,7 +65,7 @@ async def test_a_refused_update_comes_again_unchanged(
     assert updates[0] == updates[1] == updates[2]
     assert at[1] - at[0] >= 0.2
     assert at[2] - at[1] >= 0.4, "the pause grows"
-    await eventually(lambda: sandbox.pending_updates == 0)
+    await until(lambda: sandbox.pending_updates == 0)
     assert sandbox.pushes.redeliveries == 2
     info = await bot.get_webhook_info()
     assert info.last_error_message == "Wrong response from the webhook: 500 Internal Server Error"
@@ -74,11 +75,11 @@ async def test_a_broken_connection_and_a_bot_that_is_away(sandbox: Sandbox, bot:
     async with running_hook() as first:
         url = first.url
     await bot.set_webhook(url)
-    await eventually(lambda: sandbox.pushes.redeliveries >= 1)
+    await until(lambda: sandbox.pushes.redeliveries >= 1)
     async with running_hook(int(url.rpartition(":")[2].partition("/")[0])) as second:
         [update] = await second.received(1)
         assert update["message"]["text"] == "/start"
-        await eventually(lambda: sandbox.pending_updates == 0)
+        await until(lambda: sandbox.pending_updates == 0)
 
 
 async def test_a_redirect_is_no_acknowledgement(sandbox: Sandbox, bot: Bot, user: SandboxUser, hook: Hook) -> None:
@@ -87,7 +88,7 @@ async def test_a_redirect_is_no_acknowledgement(sandbox: Sandbox, bot: Bot, user
 
     hook.reply = redirect
     await bot.set_webhook(hook.url)
-    await eventually(lambda: sandbox.pushes.redeliveries >= 1)
+    await until(lambda: sandbox.pushes.redeliveries >= 1)
     assert sandbox.pending_updates == 1
 
 
@@ -109,10 +110,10 @@ async def test_a_chat_keeps_its_order_and_does_not_hold_up_others(
     def texts(of: SandboxUser) -> list[str]:
         return [each["message"]["text"] for each in hook.updates if each["message"]["from"]["id"] == of.id]
 
-    await eventually(lambda: texts(other) == ["b0", "b1", "b2"])
+    await until(lambda: texts(other) == ["b0", "b1", "b2"])
     assert set(texts(user)) == {"a0"}
     refused.set()
-    await eventually(lambda: sandbox.pending_updates == 0)
+    await until(lambda: sandbox.pending_updates == 0)
     assert list(dict.fromkeys(texts(user))) == ["a0", "a1", "a2"]
     ids = [each["update_id"] for each in hook.updates]
     assert len(set(ids)) == 6
@@ -203,7 +204,7 @@ async def test_a_call_in_the_answer_is_carried_out(
     await user.send_text("photo")
     shown = await user.wait_for(lambda message: "photo" in message)
     assert (shown["caption"], shown["photo"][-1]["width"]) == ("here", 60)
-    await eventually(lambda: sandbox.pending_updates == 0)
+    await until(lambda: sandbox.pending_updates == 0)
 
 
 async def test_a_call_in_a_json_answer_is_carried_out(bot: Bot, user: SandboxUser, hook: Hook) -> None:
@@ -235,7 +236,7 @@ async def test_a_thousand_updates_of_many_users(sandbox: Sandbox, bot: Bot, hook
         for person in users:
             await person.send_text(str(number))
     await hook.received(1000, timeout_s=30)
-    await eventually(lambda: sandbox.pending_updates == 0)
+    await until(lambda: sandbox.pending_updates == 0)
     assert time.monotonic() - started < 10, "the sandbox itself carries at least 100 updates a second"
     assert len(sandbox.pushes.seconds) == 1000
     assert sandbox.pushes.redeliveries == 0
