@@ -42,6 +42,13 @@ def process(store: SharedStore, slots: int) -> Process:
     return Process(store, runner, queue, quieted)
 
 
+async def think_dead(worker: Process, by: Process) -> None:
+    """Let one process take the jobs of another, as if that had been silent; it has no beat in between."""
+    async with worker.queue._taking:
+        await silence(worker.store, 120.0)
+        await by.store.sweep(60.0)
+
+
 @pytest.fixture
 async def pair(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Process, Process]]:
     """A bot that only talks, and a worker with two slots; both look often, and think nobody dead soon."""
@@ -172,8 +179,7 @@ async def test_who_was_thought_dead_stops_its_work_and_goes_on_with_other(
     bot, worker = pair
     job = (await bot.queue.submit(new_job())).job.id
     await until(lambda: worker.runner.begun == [job])
-    await silence(worker.store, 120.0)
-    await bot.store.sweep(60.0)
+    await think_dead(worker, by=bot)
     await until(lambda: worker.runner.cut == [job])
     # It has a new name by now, and the job is anybody's.
     await until(lambda: worker.runner.begun == [job, job])
@@ -195,8 +201,7 @@ async def test_what_a_silent_worker_has_left_untold_is_told_once(
     worker.runner.may_end.set()
     job = (await bot.queue.submit(new_job())).job.id
     await until(lambda: worker.runner.telling == [job])
-    await silence(worker.store, 120.0)
-    await bot.store.sweep(60.0)
+    await think_dead(worker, by=bot)
     if not by_bot:
         async with asyncio.timeout(10):
             while not await worker.store.claim(job):
