@@ -199,7 +199,8 @@ class SharedQueue(LocalQueue):
         self._wake.set()
 
     def _cut_off(self, job_id: int) -> None:
-        if task := self._running.get(job_id):
+        task = self._running.get(job_id)
+        if task and not task.cancelling():  # a second cut would go into its last edit
             task.cancel()
 
     def _keep_here(self, job_id: int) -> None:

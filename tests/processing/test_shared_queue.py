@@ -29,17 +29,21 @@ class Process:
     runner: FakeRunner
     queue: SharedQueue
     quieted: list[int] = field(default_factory=list)
+    may_quiet: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def process(store: SharedStore, slots: int) -> Process:
     quieted: list[int] = []
+    may_quiet = asyncio.Event()
+    may_quiet.set()
 
     async def quiet(job_id: int) -> None:
+        await may_quiet.wait()
         quieted.append(job_id)
 
     runner = FakeRunner(store)
     queue = SharedQueue(store, runner, slots=slots, queue_limit=9, user_queue_limit=9, quiet=quiet)
-    return Process(store, runner, queue, quieted)
+    return Process(store, runner, queue, quieted, may_quiet)
 
 
 async def think_dead(worker: Process, by: Process) -> None:
@@ -113,6 +117,18 @@ async def test_a_cancel_is_over_when_the_work_has_stopped_and_shows_no_more(
     assert time.monotonic() - began < 2.0
     assert (worker.runner.cut, worker.quieted) == ([job], [job])
     assert not await bot.store.is_carried(job)
+
+
+async def test_a_beat_does_not_cut_again_what_is_being_cut(pair: tuple[Process, Process], new_job: NewJobs) -> None:
+    bot, worker = pair
+    worker.may_quiet.clear()
+    job = (await bot.queue.submit(new_job())).job.id
+    await until(lambda: worker.runner.begun == [job])
+    await bot.queue.cancel(job, 1)
+    assert await bot.store.is_carried(job)
+    worker.may_quiet.set()
+    await until(lambda: worker.quieted == [job])
+    await until_nothing_is_carried(bot.store, [job])
 
 
 async def test_a_swap_stops_the_work_elsewhere_too(pair: tuple[Process, Process], new_job: NewJobs) -> None:
