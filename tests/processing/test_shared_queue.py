@@ -15,7 +15,7 @@ from processing.queue.shared import SharedQueue
 from processing.shared.store import SharedStore
 from processing.store import StoreError
 from tests.processing.conftest import NewJobs, in_state, opened, until
-from tests.processing.fakes import FakeRunner
+from tests.processing.fakes import OUTCOME, FakeRunner
 from tests.processing.test_shared_store import silence
 
 ENGINES = ("postgresql",)
@@ -202,6 +202,46 @@ async def test_who_was_thought_dead_stops_its_work_and_goes_on_with_other(
     worker.runner.may_end.set()
     await in_state(bot.store, job, Status.DELIVERED)
     assert worker.runner.told == [job]
+
+
+async def taken_again_in_mid_cut(bot: Process, worker: Process, new_job: NewJobs) -> int:
+    """Have the worker take its own job again while its old run cannot end; return the job."""
+    worker.may_quiet.clear()
+    job = (await bot.queue.submit(new_job())).job.id
+    await until(lambda: worker.runner.begun == [job])
+    await think_dead(worker, by=bot)
+    async with asyncio.timeout(20):
+        while (await bot.store.get(job)).attempts < 2:
+            await asyncio.sleep(0.01)
+    return job
+
+
+async def test_a_job_that_is_back_begins_when_its_old_run_is_over(
+    pair: tuple[Process, Process], new_job: NewJobs
+) -> None:
+    bot, worker = pair
+    job = await taken_again_in_mid_cut(bot, worker, new_job)
+    await asyncio.sleep(0.5)
+    assert (worker.runner.begun, worker.runner.cut) == ([job], [job])
+    worker.may_quiet.set()
+    await until(lambda: worker.runner.begun == [job, job])
+    # The end of the old run has not touched the new one, which no beat gives back.
+    await asyncio.sleep(0.5)
+    assert (await bot.store.get(job)).attempts == 2
+    await bot.queue.cancel(job, 1)
+    assert (worker.runner.begun, worker.runner.cut) == ([job, job], [job, job])
+
+
+async def test_a_picture_of_the_old_run_is_told_and_not_painted_again(
+    pair: tuple[Process, Process], new_job: NewJobs
+) -> None:
+    bot, worker = pair
+    job = await taken_again_in_mid_cut(bot, worker, new_job)
+    await worker.store.mark_painted(job, OUTCOME)
+    worker.may_quiet.set()
+    await in_state(bot.store, job, Status.DELIVERED)
+    await until_nothing_is_carried(bot.store, [job])
+    assert (worker.runner.begun, worker.runner.told) == ([job], [job])
 
 
 @pytest.mark.parametrize("by_bot", [True, False])
