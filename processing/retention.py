@@ -25,7 +25,8 @@ class Retention:
     """Looks at the pictures now and then and deletes those of jobs whose users were told long ago.
 
     What is kept is what is looked at, so nothing is forgotten over a restart. A job that waits, runs or is
-    still to be told is left alone however old it is. What belongs to no job goes by its own age.
+    still to be told is left alone however old it is. What belongs to no job goes by its own age. What is left of a
+    job that was cancelled or failed goes at once: a bot that was killed while it cleared up leaves such pictures.
 
     Args:
         hours: how long a picture is kept after its user was told.
@@ -63,6 +64,7 @@ class Retention:
         """Remove what is due now and return of how many jobs."""
         kept = await self._results.kept()
         found = await self._store.told(list(kept))
+        unpainted = await self._store.unpainted(list(kept))
         ended: dict[int, datetime] = {}
         for job_id, since in kept.items():
             if job_id not in found:
@@ -71,11 +73,11 @@ class Retention:
                 ended[job_id] = told_at
         clock, now = self._clock(), self._now()
         self._seen_at = {job_id: self._seen_at.get(job_id, clock) for job_id in ended}
-        due = [
+        due = unpainted.union(
             job_id
             for job_id, ended_at in ended.items()
             if now - ended_at >= self._keep or clock - self._seen_at[job_id] >= self._keep.total_seconds()
-        ]
+        )
         if due:
             await self._results.delete(due)
             log.info("old pictures are deleted", jobs=len(due))

@@ -6,7 +6,7 @@ words of a dialogue and the marks of updates may not: a flush of the disk for ea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -203,11 +203,20 @@ class Store:
 
         def read(connection: Connection) -> dict[int, datetime | None]:
             told: dict[int, datetime | None] = {}
-            for at in range(0, len(job_ids), IDS_A_QUERY):
-                some = jobs.c.id.in_(job_ids[at : at + IDS_A_QUERY])
+            for some in _some_of(job_ids):
                 rows = connection.execute(select(jobs.c.id, jobs.c.told_at).where(some))
                 told |= {row.id: row.told_at for row in rows}
             return told
+
+        return await self._database.read(read)
+
+    async def unpainted(self, job_ids: Sequence[int]) -> set[int]:
+        """Return those of these jobs that ended without a painting: cancelled or failed."""
+
+        def read(connection: Connection) -> set[int]:
+            ended = jobs.c.status.in_((Status.CANCELLED, Status.FAILED))
+            queries = (select(jobs.c.id).where(some, ended) for some in _some_of(job_ids))
+            return {job_id for query in queries for job_id in connection.scalars(query)}
 
         return await self._database.read(read)
 
@@ -398,6 +407,12 @@ def wait_again(connection: Connection, job_id: int) -> Job:
     values = {"attempts": jobs.c.attempts - 1, "started_at": None}
     _moved(connection, job_id, (Status.RUNNING,), Status.QUEUED, **values)
     return get_job(connection, job_id)
+
+
+def _some_of(job_ids: Sequence[int]) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that together hold for the jobs of these numbers, as many in each as a query may hold."""
+    for at in range(0, len(job_ids), IDS_A_QUERY):
+        yield jobs.c.id.in_(job_ids[at : at + IDS_A_QUERY])
 
 
 def _active() -> ColumnElement[bool]:

@@ -63,8 +63,7 @@ class LocalQueue:
         self.estimator = Estimator(store, slots)
         self._line = Line(store)
         self._wake = asyncio.Event()
-        self._running: dict[int, asyncio.Task[None]] = {}
-        self._lanes: dict[int, Lane] = {}
+        self._running: dict[asyncio.Task[None], Job] = {}
         #: Lanes in which a job may wait, so that nobody asks the store in vain again and again.
         self._awaited: set[Lane] = set(Lane)
         self._finishing: set[asyncio.Task[None]] = set()
@@ -91,10 +90,10 @@ class LocalQueue:
             self._dispatcher = None
         if self._running and grace_s:
             log.info("jobs may end", count=len(self._running), grace_s=grace_s)
-            await asyncio.wait(self._running.values(), timeout=grace_s)
+            await asyncio.wait(self._running, timeout=grace_s)
         self._closing = True
         self._runner.stop()
-        await _cut(self._running.values())
+        await _cut(self._running)
         await self._hand_back()
         # A photo that is just being sent would be sent once more after the restart.
         if self._finishing:
@@ -159,9 +158,7 @@ class LocalQueue:
         return await self._store.counts()
 
     async def _stop_work(self, job_id: int) -> None:
-        if task := self._running.get(job_id):
-            task.cancel()
-            await asyncio.wait([task], timeout=CANCEL_TIMEOUT_S)
+        await _cut(self._runs(job_id), CANCEL_TIMEOUT_S)
 
     async def _ticket(self, job: Job) -> Ticket:
         place = Place(0, None)
@@ -188,7 +185,7 @@ class LocalQueue:
 
     async def _take_next(self) -> Job | None:
         """Return the job that begins now, marked as running, or None."""
-        for lane in may_begin(Counter(self._lanes.values()), self._slots):
+        for lane in may_begin(Counter(map(_lane_of, self._running.values())), self._slots):
             if lane not in self._awaited:
                 continue
             # Before the store is asked: a job that comes meanwhile is looked for again.
@@ -205,17 +202,24 @@ class LocalQueue:
 
     def _run(self, job: Job) -> None:
         def ended(task: asyncio.Task[None]) -> None:
-            del self._running[job.id], self._lanes[job.id]
+            del self._running[task]
             self._line.changed()
             self._wake.set()
             if not task.cancelled() and not self._closing:
                 self._finish(job)
 
         self._line.changed()
-        self._lanes[job.id] = _lane_of(job)
-        self._running[job.id] = task = asyncio.create_task(self._runner.run(job), name=f"run job {job.id}")
+        task = asyncio.create_task(self._work(job), name=f"run job {job.id}")
+        self._running[task] = job
         task.add_done_callback(_log_error)
         task.add_done_callback(ended)
+
+    async def _work(self, job: Job) -> None:
+        await self._runner.run(job)
+
+    def _runs(self, job_id: int) -> list[asyncio.Task[None]]:
+        """Return what is at work on the job here."""
+        return [task for task, job in self._running.items() if job.id == job_id]
 
     def _finish(self, job: Job) -> None:
         task = asyncio.create_task(self._runner.finish(job), name=f"finish job {job.id}")
@@ -233,9 +237,9 @@ def _log_error(task: asyncio.Task[None]) -> None:
         log.error("a task fails", task=task.get_name(), exc_info=error)
 
 
-async def _cut(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def _cut(tasks: Iterable[asyncio.Task[None]], timeout_s: float = CUT_TIMEOUT_S) -> None:
     """Cancel the tasks and wait for their end, within reason."""
     if cut := list(tasks):
         for task in cut:
             task.cancel()
-        await asyncio.wait(cut, timeout=CUT_TIMEOUT_S)
+        await asyncio.wait(cut, timeout=timeout_s)

@@ -184,6 +184,19 @@ class SharedQueue(LocalQueue):
                 self._finish(untold)
             return await super()._take_next() if self._slots else None
 
+    async def _work(self, job: Job) -> None:
+        """Run the job; one that was lost and is back begins after its earlier run here, whose picture counts."""
+        if earlier := [task for task in self._runs(job.id) if task is not asyncio.current_task()]:
+            log.info("a job is back before its earlier run is over", job_id=job.id)
+            await asyncio.wait(earlier)
+            try:
+                job = await self._shared.get(job.id)
+            except UnknownJobError:  # its user was forgotten meanwhile
+                return
+            if job.status is not Status.RUNNING:
+                return
+        await super()._work(job)
+
     def _hear(self, word: dict[str, Any]) -> None:
         """Do what a notification says; a beat would find it too, later."""
         match word.get("word"):
@@ -199,12 +212,13 @@ class SharedQueue(LocalQueue):
         self._wake.set()
 
     def _cut_off(self, job_id: int) -> None:
-        if task := self._running.get(job_id):
-            task.cancel()
+        for task in self._runs(job_id):
+            if not task.cancelling():  # a second cut would go into its last edit
+                task.cancel()
 
     def _keep_here(self, job_id: int) -> None:
         # Without a picture so far the next beat tries again.
-        if job_id in self._running:
+        if self._runs(job_id):
             with suppress(NothingToKeepError):
                 self._runner.keep(job_id)
 
@@ -244,13 +258,14 @@ class SharedQueue(LocalQueue):
 
     async def _compare(self, held: dict[int, Held]) -> None:
         """Bring what runs here in line with what the store says is this process's to do."""
-        for job_id in list(self._running):
+        here = {job.id for job in self._running.values()}
+        for job_id in here:
             if job_id not in held or held[job_id].status is Status.CANCELLED:
                 self._cut_off(job_id)
             elif held[job_id].keep_asked:
                 self._keep_here(job_id)
         for job_id, job in held.items():
-            if job_id in self._running or job_id in self._carried.telling:
+            if job_id in here or job_id in self._carried.telling:
                 continue
             with suppress(UnknownJobError):  # its user was forgotten this moment
                 await self._take_up(job_id, job)

@@ -69,7 +69,7 @@ async def main():
     await store.open()
     pool = Pool(2, memory_mb=700)
     await pool.start()
-    runner = Runner(store, pool, Pictures(), Chat(), results, timeout_s=4.0, max_megapixels=1, memory_mb=700)
+    runner = Runner(store, pool, Pictures(), Chat(), results, timeout_s=12.0, max_megapixels=1, memory_mb=700)
     limits = {"slots": 2, "queue_limit": 9, "user_queue_limit": 9}
     if isinstance(store, SharedStore):
         queue = shared.SharedQueue(store, runner, quiet=Chat().clear, **limits)
@@ -181,7 +181,7 @@ async def test_dying_and_hanging_workers_harm_no_neighbour(bot: Bot, new_job: Ne
     jobs = (Behaviour.KILL, Behaviour.SLOW, Behaviour.HANG, Behaviour.DIE_ONCE, Behaviour.EAT, Behaviour.RAISE)
     await bot.order(new_job, *jobs)
     await bot.start()
-    await until(lambda: len(bot.chat()) == len(jobs), 40.0)
+    await until(lambda: len(bot.chat()) == len(jobs), 90.0)
     # The user hears of a failure before the worker that is killed for it has been replaced.
     await until(lambda: len(bot.family()) == 3)
     await bot.kill(signal.SIGTERM)

@@ -58,10 +58,21 @@ def retention(store: Store, folders: JobFolders, clock: Clock) -> Retention:
 
 
 async def jobs_in_every_state(store: Store, new_job: NewJobs, folders: JobFolders) -> dict[str, int]:
-    """One job a state, each with a folder of pictures; the names of those that nobody waits for begin with "ended"."""
+    """One job a state, each with a folder of pictures.
+
+    The names of those whose picture was sent begin with "ended", of those that will have none with "unpainted".
+    """
     outcome = Outcome(512, 341, 2.5, "slim")
     ids = {}
-    names = ("queued", "running", "painted", "untold", "ended delivered", "ended cancelled", "ended failed")
+    names = (
+        "queued",
+        "running",
+        "painted",
+        "ended delivered",
+        "unpainted cancelled",
+        "unpainted failed",
+        "unpainted untold",
+    )
     for user_id, name in enumerate(reversed(names)):
         job, _ = await store.add(new_job(user_id), queue_limit=99, user_queue_limit=9)
         ids[name] = job.id
@@ -71,11 +82,11 @@ async def jobs_in_every_state(store: Store, new_job: NewJobs, folders: JobFolder
             await store.mark_painted(job.id, outcome)
         if name == "ended delivered":
             await store.mark_delivered(job.id)
-        if name == "ended cancelled":
+        if name == "unpainted cancelled":
             await store.mark_cancelled(job.id)
-        if name in ("untold", "ended failed"):
+        if name in ("unpainted untold", "unpainted failed"):
             await store.mark_failed(job.id, Failure("failed", {}))
-        if name == "ended failed":
+        if name == "unpainted failed":
             await store.mark_told(job.id)
         folders.create(job.id)
         folders.picture(job.id).write_bytes(b"png")
@@ -86,18 +97,33 @@ def ended(ids: dict[str, int]) -> set[int]:
     return {job_id for name, job_id in ids.items() if name.startswith("ended")}
 
 
+def unpainted(ids: dict[str, int]) -> set[int]:
+    return {job_id for name, job_id in ids.items() if name.startswith("unpainted")}
+
+
+async def test_what_is_left_of_a_job_without_a_painting_goes_at_once(
+    store: Store, new_job: NewJobs, folders: JobFolders, retention: Retention
+) -> None:
+    """A bot that is killed between cancelling a job and clearing up leaves its pictures."""
+    ids = await jobs_in_every_state(store, new_job, folders)
+    assert await retention.sweep() == 3
+    assert set(await folders.kept()) == set(ids.values()) - unpainted(ids)
+
+
 async def test_what_was_told_long_ago_goes_and_what_is_waited_for_stays(
     store: Store, new_job: NewJobs, folders: JobFolders, retention: Retention, clock: Clock
 ) -> None:
     ids = await jobs_in_every_state(store, new_job, folders)
+    waited_for = set(ids.values()) - ended(ids) - unpainted(ids)
+    await retention.sweep()
     clock.go_on(HOURS - 0.01)
     assert await retention.sweep() == 0
     clock.go_on(0.02)
-    assert await retention.sweep() == 3
-    assert set(await folders.kept()) == set(ids.values()) - ended(ids)
+    assert await retention.sweep() == 1
+    assert set(await folders.kept()) == waited_for
     clock.go_on(1000 * HOURS)
     assert await retention.sweep() == 0
-    assert all(folders.picture(job_id).is_file() for job_id in set(ids.values()) - ended(ids))
+    assert all(folders.picture(job_id).is_file() for job_id in waited_for)
     assert (await store.get(ids["ended delivered"])).outcome
 
 
@@ -121,7 +147,7 @@ async def test_a_restart_forgets_nothing(
     await retention.sweep()
     clock.go_on(HOURS)
     after_it = Retention(store, folders, hours=HOURS, clock=lambda: 0.0, now=clock.now)
-    assert await after_it.sweep() == 3
+    assert await after_it.sweep() == 1
     assert ended(ids).isdisjoint(await folders.kept())
 
 
@@ -130,12 +156,12 @@ async def test_a_clock_that_is_set_back_keeps_nothing_for_ever(
 ) -> None:
     ids = await jobs_in_every_state(store, new_job, folders)
     clock.day -= timedelta(days=3650)
-    assert await retention.sweep() == 0
+    await retention.sweep()
     clock.go_on(HOURS - 1)
     assert await retention.sweep() == 0
     clock.go_on(1)
-    assert await retention.sweep() == 3
-    assert set(await folders.kept()) == set(ids.values()) - ended(ids)
+    assert await retention.sweep() == 1
+    assert ended(ids).isdisjoint(await folders.kept())
 
 
 async def test_a_folder_of_no_job_goes_by_its_own_age_and_other_names_are_left_alone(
@@ -160,8 +186,13 @@ async def test_more_folders_than_a_query_holds(
     monkeypatch.setattr(store_module, "IDS_A_QUERY", 2)
     ids = await jobs_in_every_state(store, new_job, folders)
     told = await store.told([*ids.values(), 999])
-    assert {job_id for job_id, at in told.items() if at} == ended(ids)
+    assert {name for name, job_id in ids.items() if told[job_id]} == {
+        "ended delivered",
+        "unpainted cancelled",
+        "unpainted failed",
+    }
     assert set(told) == set(ids.values())
+    assert await store.unpainted([*ids.values(), 999]) == unpainted(ids)
 
 
 async def test_it_sweeps_at_the_start_and_again_and_a_failure_does_not_end_it(

@@ -15,7 +15,7 @@ from processing.queue.shared import SharedQueue
 from processing.shared.store import SharedStore
 from processing.store import StoreError
 from tests.processing.conftest import NewJobs, in_state, opened
-from tests.processing.fakes import FakeRunner
+from tests.processing.fakes import OUTCOME, FakeRunner
 from tests.processing.test_shared_store import silence
 from tests.waiting import until
 
@@ -30,17 +30,28 @@ class Process:
     runner: FakeRunner
     queue: SharedQueue
     quieted: list[int] = field(default_factory=list)
+    may_quiet: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def process(store: SharedStore, slots: int) -> Process:
     quieted: list[int] = []
+    may_quiet = asyncio.Event()
+    may_quiet.set()
 
     async def quiet(job_id: int) -> None:
+        await may_quiet.wait()
         quieted.append(job_id)
 
     runner = FakeRunner(store)
     queue = SharedQueue(store, runner, slots=slots, queue_limit=9, user_queue_limit=9, quiet=quiet)
-    return Process(store, runner, queue, quieted)
+    return Process(store, runner, queue, quieted, may_quiet)
+
+
+async def think_dead(worker: Process, by: Process) -> None:
+    """Let one process take the jobs of another, as if that had been silent; it has no beat in between."""
+    async with worker.queue._taking:
+        await silence(worker.store, 120.0)
+        await by.store.sweep(60.0)
 
 
 @pytest.fixture
@@ -109,6 +120,18 @@ async def test_a_cancel_is_over_when_the_work_has_stopped_and_shows_no_more(
     assert not await bot.store.is_carried(job)
 
 
+async def test_a_beat_does_not_cut_again_what_is_being_cut(pair: tuple[Process, Process], new_job: NewJobs) -> None:
+    bot, worker = pair
+    worker.may_quiet.clear()
+    job = (await bot.queue.submit(new_job())).job.id
+    await until(lambda: worker.runner.begun == [job])
+    await bot.queue.cancel(job, 1)
+    assert await bot.store.is_carried(job)
+    worker.may_quiet.set()
+    await until(lambda: worker.quieted == [job])
+    await until_nothing_is_carried(bot.store, [job])
+
+
 async def test_a_swap_stops_the_work_elsewhere_too(pair: tuple[Process, Process], new_job: NewJobs) -> None:
     bot, worker = pair
     job = (await bot.queue.submit(new_job())).job.id
@@ -173,14 +196,53 @@ async def test_who_was_thought_dead_stops_its_work_and_goes_on_with_other(
     bot, worker = pair
     job = (await bot.queue.submit(new_job())).job.id
     await until(lambda: worker.runner.begun == [job])
-    await silence(worker.store, 120.0)
-    await bot.store.sweep(60.0)
+    await think_dead(worker, by=bot)
     await until(lambda: worker.runner.cut == [job])
     # It has a new name by now, and the job is anybody's.
     await until(lambda: worker.runner.begun == [job, job])
     worker.runner.may_end.set()
     await in_state(bot.store, job, Status.DELIVERED)
     assert worker.runner.told == [job]
+
+
+async def taken_again_in_mid_cut(bot: Process, worker: Process, new_job: NewJobs) -> int:
+    """Have the worker take its own job again while its old run cannot end; return the job."""
+    worker.may_quiet.clear()
+    job = (await bot.queue.submit(new_job())).job.id
+    await until(lambda: worker.runner.begun == [job])
+    await think_dead(worker, by=bot)
+    async with asyncio.timeout(20):
+        while (await bot.store.get(job)).attempts < 2:
+            await asyncio.sleep(0.01)
+    return job
+
+
+async def test_a_job_that_is_back_begins_when_its_old_run_is_over(
+    pair: tuple[Process, Process], new_job: NewJobs
+) -> None:
+    bot, worker = pair
+    job = await taken_again_in_mid_cut(bot, worker, new_job)
+    await asyncio.sleep(0.5)
+    assert (worker.runner.begun, worker.runner.cut) == ([job], [job])
+    worker.may_quiet.set()
+    await until(lambda: worker.runner.begun == [job, job])
+    # The end of the old run has not touched the new one, which no beat gives back.
+    await asyncio.sleep(0.5)
+    assert (await bot.store.get(job)).attempts == 2
+    await bot.queue.cancel(job, 1)
+    assert (worker.runner.begun, worker.runner.cut) == ([job, job], [job, job])
+
+
+async def test_a_picture_of_the_old_run_is_told_and_not_painted_again(
+    pair: tuple[Process, Process], new_job: NewJobs
+) -> None:
+    bot, worker = pair
+    job = await taken_again_in_mid_cut(bot, worker, new_job)
+    await worker.store.mark_painted(job, OUTCOME)
+    worker.may_quiet.set()
+    await in_state(bot.store, job, Status.DELIVERED)
+    await until_nothing_is_carried(bot.store, [job])
+    assert (worker.runner.begun, worker.runner.told) == ([job], [job])
 
 
 @pytest.mark.parametrize("by_bot", [True, False])
@@ -196,8 +258,7 @@ async def test_what_a_silent_worker_has_left_untold_is_told_once(
     worker.runner.may_end.set()
     job = (await bot.queue.submit(new_job())).job.id
     await until(lambda: worker.runner.telling == [job])
-    await silence(worker.store, 120.0)
-    await bot.store.sweep(60.0)
+    await think_dead(worker, by=bot)
     if not by_bot:
         async with asyncio.timeout(10):
             while not await worker.store.claim(job):
