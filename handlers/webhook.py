@@ -31,7 +31,7 @@ async def read_update(request: web.Request, bot: Bot) -> Update | None:
 
     Raises:
         HTTPRequestEntityTooLarge, HTTPRequestTimeout: the body is longer, or takes longer, than any of Telegram's.
-        HTTPBadRequest: it is no update.
+        HTTPBadRequest: it is no update, or not all of one.
     """
     if request.content_type != "application/json":
         raise web.HTTPBadRequest(text="an update is application/json")
@@ -43,6 +43,8 @@ async def read_update(request: web.Request, bot: Bot) -> Update | None:
             body = await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    except ConnectionResetError:
+        raise web.HTTPBadRequest(text="the body broke off") from None
     try:
         given = json.loads(body, parse_int=_number)
         if HALF_CHARACTER.search(body):

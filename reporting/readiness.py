@@ -33,9 +33,11 @@ def database(jobs: Jobs) -> Check:
     return check
 
 
-def workers(pool: Workers) -> Check:
+def workers(pool: Workers, slots_everywhere: Callable[[], int]) -> Check:
     async def check() -> str | None:
-        return None if pool.pids() or not pool.slots else f"none of {pool.slots} is alive"
+        if pool.slots and not pool.pids():
+            return f"none of {pool.slots} is alive"
+        return None if slots_everywhere() else "there are none: POOL_SIZE is 0 here, and no other process has slots"
 
     return check
 

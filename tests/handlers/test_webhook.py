@@ -101,6 +101,19 @@ async def test_without_the_secret_nothing_is_read(stage: Stage, secret: str) -> 
     writer.close()
 
 
+async def test_a_body_that_breaks_off_is_no_error_of_the_bot(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    address = urlsplit(str(stage.service.url))
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    secret = stage.service.settings.secret
+    head = f"POST {address.path} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: 1000\r\n"
+    writer.write(f"{head}X-Telegram-Bot-Api-Secret-Token: {secret}\r\n\r\n{{".encode())
+    await writer.drain()
+    await asyncio.sleep(0.2)
+    writer.close()
+    await asyncio.sleep(0.3)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_a_body_that_never_comes_is_given_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "READ_TIMEOUT_S", 0.1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,34 @@ async def test_a_telegram_in_trouble_is_asked_again_at_the_next_look(
         assert (await telegram() or "").startswith(words)
         assert await telegram() is None
         await bot.session.close()
+
+
+@dataclass
+class Slots:
+    """A pool of so many slots, of which as many workers are alive as there are pids."""
+
+    slots: int
+    alive: tuple[int, ...]
+    free: int = 0
+
+    def pids(self) -> tuple[int, ...]:
+        return self.alive
+
+
+@pytest.mark.parametrize(
+    ("pool", "everywhere", "missing"),
+    [
+        (Slots(2, (7, 8)), 2, None),
+        (Slots(2, (7,)), 2, None),
+        (Slots(2, ()), 2, "none of 2 is alive"),
+        (Slots(0, ()), 3, None),
+        (Slots(0, ()), 0, "there are none: POOL_SIZE is 0 here, and no other process has slots"),
+    ],
+)
+async def test_workers_are_missing_where_none_lives_here_or_elsewhere(
+    pool: Slots, everywhere: int, missing: str | None
+) -> None:
+    assert await readiness.workers(pool, lambda: everywhere)() == missing
 
 
 async def test_a_token_that_was_revoked_is_said(tmp_path: Path) -> None:
