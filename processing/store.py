@@ -6,11 +6,11 @@ words of a dialogue and the marks of updates may not: a flush of the disk for ea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, false, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from processing.database import Database, StoreError, Transactions
 from processing.estimate import Run, Turn
@@ -26,16 +26,27 @@ from processing.job import (
     UnknownJobError,
     UserQueueFullError,
 )
-from processing.lanes import Lane, short_up_to_px
+from processing.lanes import Lane
+from processing.statements import (
+    ACTIVE,
+    find_job,
+    get_job,
+    in_order,
+    is_active,
+    is_marked,
+    is_short,
+    is_unfinished,
+    is_untold,
+    moved,
+    some_of,
+    wait_again,
+)
 from processing.tables import dialogues, job_of, jobs, row_of, updates
 
 __all__ = ["Store", "StoreError"]
 
 MARKS_KEPT = timedelta(hours=24)
 PRUNED_EVERY = timedelta(minutes=10)
-#: A query may hold so many numbers and no more.
-IDS_A_QUERY = 1000
-ACTIVE = tuple(status for status in Status if status.active)
 
 
 def _now() -> datetime:
@@ -89,7 +100,7 @@ class Store:
 
     async def update_seen(self, update_id: int) -> bool:
         def read(connection: Connection) -> bool:
-            return _marked(connection, update_id)
+            return is_marked(connection, update_id)
 
         return await self._database.read(read)
 
@@ -98,7 +109,7 @@ class Store:
         now = _now()
 
         def write(connection: Connection) -> None:
-            if not _marked(connection, update_id):
+            if not is_marked(connection, update_id):
                 connection.execute(insert(updates).values(update_id=update_id, seen_at=now))
             if now - self._pruned_at > PRUNED_EVERY:
                 connection.execute(delete(updates).where(updates.c.seen_at < now - MARKS_KEPT))
@@ -116,10 +127,10 @@ class Store:
 
         def write(connection: Connection) -> tuple[Job, bool]:
             self._one_at_a_time(connection)
-            if earlier := _one(connection, jobs.c.origin == new.origin):
+            if earlier := find_job(connection, jobs.c.origin == new.origin):
                 return earlier, False
             of_user = func.count().filter(jobs.c.user_id == new.user_id)
-            counts = connection.execute(select(func.count(), of_user).select_from(jobs).where(_active()))
+            counts = connection.execute(select(func.count(), of_user).select_from(jobs).where(is_active()))
             in_all, of_user_count = counts.one()
             if of_user_count >= user_queue_limit:
                 raise UserQueueFullError(user_queue_limit)
@@ -140,7 +151,7 @@ class Store:
             self._one_at_a_time(connection)
             if get_job(connection, job_id).user_id != user_id:
                 raise UnknownJobError(f"there is no job {job_id} of user {user_id}")
-            if earlier := _one(connection, jobs.c.origin == new.origin):
+            if earlier := find_job(connection, jobs.c.origin == new.origin):
                 return earlier, False
             if not self._cancel(connection, job_id):
                 raise JobEndedError(f"job {job_id} neither waits nor runs any more")
@@ -162,7 +173,7 @@ class Store:
 
     async def active_jobs(self, user_id: int) -> list[Job]:
         """Return the user's jobs that wait or run, oldest first."""
-        return await self._list(select(jobs).where(_active(), jobs.c.user_id == user_id).order_by(jobs.c.id))
+        return await self._list(select(jobs).where(is_active(), jobs.c.user_id == user_id).order_by(jobs.c.id))
 
     async def job_ids(self, user_id: int) -> list[int]:
         """Return the numbers of all jobs of the user, in whatever state."""
@@ -186,14 +197,14 @@ class Store:
 
         def read(connection: Connection) -> list[Turn]:
             columns = (jobs.c.id, jobs.c.user_id, jobs.c.algorithm, jobs.c.size_px, jobs.c.started_at)
-            rows = connection.execute(_in_order().with_only_columns(*columns))
+            rows = connection.execute(in_order().with_only_columns(*columns))
             return [Turn(*row) for row in rows]
 
         return await self._database.read(read)
 
     async def unfinished(self) -> list[Job]:
         """Return the jobs whose work is done and whose users do not know yet: painted, or failed and untold."""
-        return await self._list(select(jobs).where(_untold()).order_by(jobs.c.id))
+        return await self._list(select(jobs).where(is_untold()).order_by(jobs.c.id))
 
     async def told(self, job_ids: Sequence[int]) -> dict[int, datetime | None]:
         """Return when the users of these jobs were told the outcome, None while that is to come.
@@ -203,7 +214,7 @@ class Store:
 
         def read(connection: Connection) -> dict[int, datetime | None]:
             told: dict[int, datetime | None] = {}
-            for some in _some_of(job_ids):
+            for some in some_of(job_ids):
                 rows = connection.execute(select(jobs.c.id, jobs.c.told_at).where(some))
                 told |= {row.id: row.told_at for row in rows}
             return told
@@ -215,7 +226,7 @@ class Store:
 
         def read(connection: Connection) -> set[int]:
             ended = jobs.c.status.in_((Status.CANCELLED, Status.FAILED))
-            queries = (select(jobs.c.id).where(some, ended) for some in _some_of(job_ids))
+            queries = (select(jobs.c.id).where(some, ended) for some in some_of(job_ids))
             return {job_id for query in queries for job_id in connection.scalars(query)}
 
         return await self._database.read(read)
@@ -225,9 +236,9 @@ class Store:
 
         def write(connection: Connection) -> Job | None:
             self._one_at_a_time(connection)
-            waiting = _in_order().where(jobs.c.status == Status.QUEUED)
+            waiting = in_order().where(jobs.c.status == Status.QUEUED)
             if lane is not None:
-                waiting = waiting.where(_is_short() if lane is Lane.SHORT else ~_is_short())
+                waiting = waiting.where(is_short() if lane is Lane.SHORT else ~is_short())
             row = connection.execute(waiting.limit(1)).mappings().one_or_none()
             if row is None:
                 return None
@@ -280,7 +291,7 @@ class Store:
 
         def write(connection: Connection) -> Job:
             running = (Status.RUNNING,)
-            if self.may_change(connection, job_id) and _moved(connection, job_id, running, Status.RUNNING, **values):
+            if self.may_change(connection, job_id) and moved(connection, job_id, running, Status.RUNNING, **values):
                 self._worker_lost(connection, job_id)
             return get_job(connection, job_id)
 
@@ -332,7 +343,7 @@ class Store:
             columns = (
                 func.count().filter(waiting),
                 func.count().filter(jobs.c.status == Status.RUNNING),
-                func.count().filter(_untold()),
+                func.count().filter(is_untold()),
                 func.min(jobs.c.created_at).filter(waiting),
             )
             return Backlog(*connection.execute(select(*columns).where(is_unfinished())).one())
@@ -382,7 +393,7 @@ class Store:
     def _cancel(self, connection: Connection, job_id: int) -> bool:
         """queued or running -> cancelled; False: it is too late."""
         now = _now()
-        cancelled = _moved(connection, job_id, ACTIVE, Status.CANCELLED, finished_at=now, told_at=now)
+        cancelled = moved(connection, job_id, ACTIVE, Status.CANCELLED, finished_at=now, told_at=now)
         if cancelled:
             self._cancelled(connection, job_id)
         return cancelled
@@ -390,75 +401,7 @@ class Store:
     async def _move(self, job_id: int, allowed: tuple[Status, ...], status: Status, **values: Any) -> Job:
         def write(connection: Connection) -> Job:
             if self.may_change(connection, job_id):
-                _moved(connection, job_id, allowed, status, **values)
+                moved(connection, job_id, allowed, status, **values)
             return get_job(connection, job_id)
 
         return await self._database.write(write)
-
-
-def _moved(connection: Connection, job_id: int, allowed: tuple[Status, ...], status: Status, **values: Any) -> bool:
-    """Compare and set: a job whose state is not among the allowed ones is left alone; False then."""
-    change = update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(allowed))
-    return bool(connection.execute(change.values(status=status, **values)).rowcount)
-
-
-def wait_again(connection: Connection, job_id: int) -> Job:
-    """running -> queued, as if it had not been taken."""
-    values = {"attempts": jobs.c.attempts - 1, "started_at": None}
-    _moved(connection, job_id, (Status.RUNNING,), Status.QUEUED, **values)
-    return get_job(connection, job_id)
-
-
-def _some_of(job_ids: Sequence[int]) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions that together hold for the jobs of these numbers, as many in each as a query may hold."""
-    for at in range(0, len(job_ids), IDS_A_QUERY):
-        yield jobs.c.id.in_(job_ids[at : at + IDS_A_QUERY])
-
-
-def _active() -> ColumnElement[bool]:
-    return jobs.c.status.in_(ACTIVE)
-
-
-def _untold() -> ColumnElement[bool]:
-    """Done, and its user does not know yet."""
-    return or_(jobs.c.status == Status.PAINTED, (jobs.c.status == Status.FAILED) & jobs.c.told_at.is_(None))
-
-
-def is_unfinished() -> ColumnElement[bool]:
-    """Return the condition that a job's user is still to be told of its outcome."""
-    return _active() | _untold()
-
-
-def _is_short() -> ColumnElement[bool]:
-    """Return the condition that a job is of the short lane."""
-    limits = short_up_to_px().items()
-    return or_(false(), *((jobs.c.algorithm == key) & (jobs.c.size_px <= limit) for key, limit in limits))
-
-
-def _in_order() -> Select[Any]:
-    """Running jobs, then the fair order: everybody's first job, running ones counted, before anybody's second.
-
-    Short jobs and long ones are counted apart: they have slots of their own.
-    """
-    runs_first = case((jobs.c.status == Status.RUNNING, 0), else_=1)
-    lane = (jobs.c.user_id, case((_is_short(), 1), else_=0))
-    turn = func.row_number().over(partition_by=lane, order_by=(runs_first, jobs.c.id)).label("turn")
-    turns = select(jobs.c.id, turn).where(_active()).subquery()
-    return select(jobs).join(turns, turns.c.id == jobs.c.id).order_by(runs_first, turns.c.turn, jobs.c.id)
-
-
-def _marked(connection: Connection, update_id: int) -> bool:
-    return connection.scalar(select(updates.c.update_id).where(updates.c.update_id == update_id)) is not None
-
-
-def _one(connection: Connection, which: ColumnElement[bool]) -> Job | None:
-    row = (connection.execute(select(jobs).where(which))).mappings().one_or_none()
-    return job_of(row) if row else None
-
-
-def get_job(connection: Connection, job_id: int) -> Job:
-    """Return the job; raise UnknownJobError."""
-    job = _one(connection, jobs.c.id == job_id)
-    if job is None:
-        raise UnknownJobError(f"there is no job {job_id}")
-    return job

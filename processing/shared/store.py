@@ -29,7 +29,8 @@ from processing.shared import carriers, tables
 from processing.shared.carriers import TELL
 from processing.shared.database import QUEUE_LOCK, SharedDatabase
 from processing.shared.tables import carried
-from processing.store import Store, get_job, is_unfinished, wait_again
+from processing.statements import get_job, is_unfinished, wait_again
+from processing.store import Store
 from processing.tables import dialogues, jobs
 
 #: The channel on which processes tell one another of jobs.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from processing import retention as retention_module
+from processing import statements
 from processing import store as store_module
 from processing.folders import JobFolders
 from processing.job import Failure, Outcome
@@ -183,7 +184,7 @@ async def test_a_folder_of_no_job_goes_by_its_own_age_and_other_names_are_left_a
 async def test_more_folders_than_a_query_holds(
     store: Store, new_job: NewJobs, folders: JobFolders, retention: Retention, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "IDS_A_QUERY", 2)
+    monkeypatch.setattr(statements, "IDS_A_QUERY", 2)
     ids = await jobs_in_every_state(store, new_job, folders)
     told = await store.told([*ids.values(), 999])
     assert {name for name, job_id in ids.items() if told[job_id]} == {
