@@ -3,14 +3,14 @@
     python -m ml_models.training.train_adain --judge vgg_normalised_relu4_1.safetensors \
         --photos PHOTOS --paintings PAINTINGS --held-out PHOTOS/kodak --held-out PAINTINGS/styleid_sty --minutes 75
 
-Resumes from its checkpoint. Writes the packaged safetensors file, a log of losses, and sheets of held-out pairs.
+Resumes from its checkpoint, or goes on from the weights of an earlier run (--from). Writes the packaged safetensors
+file, a log of losses, and sheets of held-out pairs.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
 import time
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ml_models.adain.build_style_transfer_model import StyleTransferModel, normalised
 from ml_models.adain.custom_layers import Decoder, adaptive_instance_normalisation, flat
 from ml_models.adain.statistics import TAPS, mixed, statistics_of
-from ml_models.adain.weights import published_model
+from ml_models.adain.weights import load_decoder, published_model
 from ml_models.devices import half_precision
 from ml_models.encoders import load_slim
 from ml_models.encoders.slim import WIDTHS
@@ -31,8 +31,9 @@ from ml_models.encoders.teacher import OxfordVGG19
 from ml_models.losses import total_variation
 from ml_models.training.adain_batches import Batch, Batches
 from ml_models.training.adain_sheets import HeldOut, painter
+from ml_models.training.log import append_row
 from ml_models.training.optimiser import Optimiser, average_into, rate_share
-from ml_models.training.pictures import find_pictures, load_picture
+from ml_models.training.pictures import find_pictures, load_pictures
 
 AVERAGE_DECAY = 0.998
 #: The style's weight begins with this share of itself and is whole after this share of the run.
@@ -102,21 +103,18 @@ class Training:
         precision = half_precision(torch.device("cpu"))
         self.encoder = copy.deepcopy(load_slim()).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.judge = OxfordVGG19(arguments.judge).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        excluded = tuple(folder.name for folder in arguments.held_out)
-
-        def load(folders: list[Path]) -> list[Tensor]:
-            paths = find_pictures(folders, excluded)[:: arguments.stride]
-            return [load_picture(path, SHORT_SIDE_PX) for path in tqdm(paths, desc="reading", unit="picture")]
-
-        photos, paintings = load(arguments.photos), load(arguments.paintings)
+        photos, paintings = (
+            load_pictures(folders, arguments.held_out, SHORT_SIDE_PX, arguments.stride)
+            for folders in (arguments.photos, arguments.paintings)
+        )
         self.batches = Batches(self.encoder, self.judge, photos, paintings, arguments.crop_px, arguments.seed)
-        self.decoder = fresh_decoder()
+        self.decoder = load_decoder(arguments.begin).requires_grad_() if arguments.begin else fresh_decoder()
         self.average = copy.deepcopy(self.decoder)
         self.optimiser = optimiser_of(self.decoder, arguments.muon_rate, arguments.adam_rate)
         self.steps, self.seconds = 0, 0.0
         if arguments.checkpoint.exists():
             self._resume()
-        else:
+        elif not arguments.begin:
             measure_styles(self.decoder, self.batches)
             self.average.load_state_dict(self.decoder.state_dict())
         self.held_out = HeldOut(
@@ -133,8 +131,10 @@ class Training:
         """The weight of the style now.
 
         It rises, for a decoder that is pressed to match statistics before it knows forms learns a relief of strokes
-        that covers every photo alike, and keeps it.
+        that covers every photo alike, and keeps it. One that goes on from weights knows them.
         """
+        if self.arguments.begin:
+            return float(self.arguments.style_weight)
         return float(self.arguments.style_weight * min(1.0, STYLE_START + (1 - STYLE_START) * self.done / STYLE_RISE))
 
     def step(self) -> dict[str, float]:
@@ -180,8 +180,8 @@ class Training:
 
     def note(self, row: dict[str, object]) -> None:
         """Add a row to the log."""
-        with self.arguments.checkpoint.with_suffix(".log.jsonl").open("a") as log:
-            log.write(json.dumps({"step": self.steps, "seconds": round(self.seconds)} | row) + "\n")
+        log = self.arguments.checkpoint.with_suffix(".log.jsonl")
+        append_row(log, {"step": self.steps, "seconds": round(self.seconds)} | row)
 
     def _resume(self) -> None:
         state = torch.load(self.arguments.checkpoint, weights_only=True)
@@ -223,6 +223,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--paintings", type=Path, action="append", required=True)
     parser.add_argument("--held-out", type=Path, action="append", default=[], help="photos, then paintings")
     parser.add_argument("--held-out-stride", type=int, default=3)
+    parser.add_argument("--from", dest="begin", type=Path, help="weights to go on from, where there is no checkpoint")
     parser.add_argument("--stride", type=int, default=1, help="take every n-th picture, for a trial")
     parser.add_argument("--crop-px", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=8)

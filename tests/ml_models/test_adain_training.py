@@ -51,12 +51,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml_models.training.adain_sheets.LONGER_PX", 64)
 
 
-def run(judge: Path, folder: Path, steps: int) -> tuple[dict[str, object], Path]:
+def run(judge: Path, folder: Path, steps: int, *more: object) -> tuple[dict[str, object], Path]:
     """Train up to so many steps and return the checkpoint and the weights file."""
     checkpoint, output = folder / "checkpoint.pt", folder / "decoder.safetensors"
     words = ["--judge", judge, "--photos", folder / "photos", "--paintings", folder / "paintings"]
     words += ["--held-out", folder / "held_photos", "--held-out", folder / "held_paintings", "--crop-px", 32]
-    words += ["--batch-size", 3, "--steps", steps, "--checkpoint", checkpoint, "--output", output]
+    words += ["--batch-size", 3, "--steps", steps, "--checkpoint", checkpoint, "--output", output, *more]
     train(parse([str(word) for word in words]))
     return torch.load(checkpoint, weights_only=True), output
 
@@ -78,6 +78,15 @@ def test_a_run_that_was_cut_off_goes_on(judge: Path, pictures: Path) -> None:
     rows = [json.loads(line) for line in (pictures / "checkpoint.log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "held_out" in row] == [2, 3]
     assert all(set(row["held_out"]) == {"content", "photo", "style"} for row in rows if "held_out" in row)
+
+
+def test_a_run_goes_on_from_the_weights_of_another(judge: Path, pictures: Path) -> None:
+    _, output = run(judge, pictures, 2)
+    begin = output.rename(pictures / "begin.safetensors")
+    (pictures / "checkpoint.pt").unlink()
+    _, output = run(judge, pictures, 1, "--from", begin, "--muon-rate", 0, "--adam-rate", 0)
+    before = load_file(begin)
+    assert all(torch.equal(value, before[name]) for name, value in load_file(output).items())
 
 
 def test_the_same_seed_trains_the_same(judge: Path, pictures: Path) -> None:
