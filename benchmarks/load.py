@@ -46,7 +46,7 @@ TEN_MINUTES_S = 600.0
 #: The last who come still have the time to be served.
 LAST_ARRIVAL_S = 540.0
 THINKING_S = 8.0
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 SAMPLES = 10
 QUEUE_PER_USER = 4
 GREEDY_EVERY = 10
