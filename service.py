@@ -251,7 +251,7 @@ def _ready(stack: AsyncExitStack, parts: Parts, telegram: Check) -> None:
     """Answer on the private port from now on with what there is."""
     checks: dict[str, Check] = {
         "database": database(parts.store),
-        "workers": workers(parts.pool, lambda: parts.queue.slots_everywhere),
+        "workers": workers(parts.pool, lambda: parts.queue.estimator.slots),
         "telegram": telegram,
     }
     parts.private.open_for(checks, partial(parts.metrics.look, parts.store, parts.pool))

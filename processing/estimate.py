@@ -132,7 +132,8 @@ class Estimator:
     """Gives the places in a line, from the runs that the store remembers.
 
     Attributes:
-        slots: how many long jobs run at a time; it may change while machines come and go.
+        slots: how many long jobs run at a time; it may change while machines come and go, and with none at all the
+            places are those that one would give.
     """
 
     def __init__(self, runs: Runs, slots: int) -> None:
@@ -146,7 +147,7 @@ class Estimator:
         def seconds_of(turn: Turn) -> float | None:
             return run_seconds(turn.algorithm, turn.size_px, recent[turn.algorithm])
 
-        return places(line, seconds_of, self.slots, datetime.now(UTC))
+        return places(line, seconds_of, max(1, self.slots), datetime.now(UTC))
 
     async def _recent_runs(self, algorithm: str) -> list[Run]:
         read_at, runs = self._recent.get(algorithm, (-RECENT_FOR_S, []))

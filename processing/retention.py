@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from processing.folders import Results
+from processing.job import Status
 from processing.store import Store
 
 SWEEP_EVERY_S = 600.0
@@ -63,13 +64,13 @@ class Retention:
     async def sweep(self) -> int:
         """Remove what is due now and return of how many jobs."""
         kept = await self._results.kept()
-        found = await self._store.told(list(kept))
-        unpainted = await self._store.unpainted(list(kept))
+        endings = await self._store.endings(list(kept))
+        unpainted = {job_id for job_id, (status, _) in endings.items() if status in (Status.CANCELLED, Status.FAILED)}
         ended: dict[int, datetime] = {}
         for job_id, since in kept.items():
-            if job_id not in found:
+            if job_id not in endings:
                 ended[job_id] = since
-            elif told_at := found[job_id]:
+            elif told_at := endings[job_id][1]:
                 ended[job_id] = told_at
         clock, now = self._clock(), self._now()
         self._seen_at = {job_id: self._seen_at.get(job_id, clock) for job_id in ended}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, false, func, or_, select, update
@@ -11,8 +10,6 @@ from processing.job import Job, Status, UnknownJobError
 from processing.lanes import short_up_to_px
 from processing.tables import job_of, jobs, updates
 
-#: A query may hold so many numbers and no more.
-IDS_A_QUERY = 1000
 ACTIVE = tuple(status for status in Status if status.active)
 
 
@@ -32,12 +29,6 @@ def wait_again(connection: Connection, job_id: int) -> Job:
 def is_active() -> ColumnElement[bool]:
     """Return the condition that a job waits or runs."""
     return jobs.c.status.in_(ACTIVE)
-
-
-def some_of(job_ids: Sequence[int]) -> Iterator[ColumnElement[bool]]:
-    """Yield conditions that together hold for the jobs of these numbers, as many in each as a query may hold."""
-    for at in range(0, len(job_ids), IDS_A_QUERY):
-        yield jobs.c.id.in_(job_ids[at : at + IDS_A_QUERY])
 
 
 def is_untold() -> ColumnElement[bool]:

@@ -38,7 +38,6 @@ from processing.statements import (
     is_unfinished,
     is_untold,
     moved,
-    some_of,
     wait_again,
 )
 from processing.tables import dialogues, job_of, jobs, row_of, updates
@@ -47,6 +46,8 @@ __all__ = ["Store", "StoreError"]
 
 MARKS_KEPT = timedelta(hours=24)
 PRUNED_EVERY = timedelta(minutes=10)
+#: A query may hold so many numbers and no more.
+IDS_A_QUERY = 1000
 
 
 def _now() -> datetime:
@@ -206,28 +207,19 @@ class Store:
         """Return the jobs whose work is done and whose users do not know yet: painted, or failed and untold."""
         return await self._list(select(jobs).where(is_untold()).order_by(jobs.c.id))
 
-    async def told(self, job_ids: Sequence[int]) -> dict[int, datetime | None]:
-        """Return when the users of these jobs were told the outcome, None while that is to come.
+    async def endings(self, job_ids: Sequence[int]) -> dict[int, tuple[Status, datetime | None]]:
+        """Return the states of these jobs, and when their users were told the outcome, None while that is to come.
 
         A number that no job has is left out.
         """
 
-        def read(connection: Connection) -> dict[int, datetime | None]:
-            told: dict[int, datetime | None] = {}
-            for some in some_of(job_ids):
-                rows = connection.execute(select(jobs.c.id, jobs.c.told_at).where(some))
-                told |= {row.id: row.told_at for row in rows}
-            return told
-
-        return await self._database.read(read)
-
-    async def unpainted(self, job_ids: Sequence[int]) -> set[int]:
-        """Return those of these jobs that ended without a painting: cancelled or failed."""
-
-        def read(connection: Connection) -> set[int]:
-            ended = jobs.c.status.in_((Status.CANCELLED, Status.FAILED))
-            queries = (select(jobs.c.id).where(some, ended) for some in some_of(job_ids))
-            return {job_id for query in queries for job_id in connection.scalars(query)}
+        def read(connection: Connection) -> dict[int, tuple[Status, datetime | None]]:
+            found: dict[int, tuple[Status, datetime | None]] = {}
+            for at in range(0, len(job_ids), IDS_A_QUERY):
+                some = jobs.c.id.in_(job_ids[at : at + IDS_A_QUERY])
+                rows = connection.execute(select(jobs.c.id, jobs.c.status, jobs.c.told_at).where(some))
+                found |= {row.id: (Status(row.status), row.told_at) for row in rows}
+            return found
 
         return await self._database.read(read)
 

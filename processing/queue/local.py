@@ -68,8 +68,6 @@ class LocalQueue:
         self._awaited: set[Lane] = set(Lane)
         self._finishing: set[asyncio.Task[None]] = set()
         self._closing = False
-        #: Long jobs that are painted at a time, by all processes.
-        self.slots_everywhere = slots
         #: This process does what one alone is to do.
         self.leads = True
         self._dispatcher: asyncio.Task[None] | None = None

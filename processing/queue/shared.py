@@ -253,8 +253,7 @@ class SharedQueue(LocalQueue):
             await self._register()
             return {}
         self.leads = pulse.leads
-        self.slots_everywhere = pulse.slots
-        self.estimator.slots = max(1, pulse.slots)
+        self.estimator.slots = pulse.slots
         return pulse.held
 
     async def _compare(self, held: dict[int, Held]) -> None:

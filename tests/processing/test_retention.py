@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from processing import retention as retention_module
-from processing import statements
 from processing import store as store_module
 from processing.folders import JobFolders
-from processing.job import Failure, Outcome
+from processing.job import Failure, Outcome, Status
 from processing.retention import Retention
 from processing.store import Store
 from tests.processing.conftest import NewJobs
@@ -184,16 +183,17 @@ async def test_a_folder_of_no_job_goes_by_its_own_age_and_other_names_are_left_a
 async def test_more_folders_than_a_query_holds(
     store: Store, new_job: NewJobs, folders: JobFolders, retention: Retention, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statements, "IDS_A_QUERY", 2)
+    monkeypatch.setattr(store_module, "IDS_A_QUERY", 2)
     ids = await jobs_in_every_state(store, new_job, folders)
-    told = await store.told([*ids.values(), 999])
-    assert {name for name, job_id in ids.items() if told[job_id]} == {
+    endings = await store.endings([*ids.values(), 999])
+    assert set(endings) == set(ids.values())
+    assert {name for name, job_id in ids.items() if endings[job_id][1]} == {
         "ended delivered",
         "unpainted cancelled",
         "unpainted failed",
     }
-    assert set(told) == set(ids.values())
-    assert await store.unpainted([*ids.values(), 999]) == unpainted(ids)
+    without = (Status.CANCELLED, Status.FAILED)
+    assert {job_id for job_id, (status, _) in endings.items() if status in without} == unpainted(ids)
 
 
 async def test_it_sweeps_at_the_start_and_again_and_a_failure_does_not_end_it(

@@ -16,7 +16,7 @@ from processing.shared.store import SharedStore
 from processing.store import StoreError
 from tests.processing.conftest import NewJobs, in_state, opened
 from tests.processing.fakes import OUTCOME, FakeRunner
-from tests.processing.test_shared_store import silence
+from tests.processing.test_shared_store import think_dead
 from tests.waiting import until
 
 ENGINES = ("postgresql",)
@@ -47,11 +47,10 @@ def process(store: SharedStore, slots: int) -> Process:
     return Process(store, runner, queue, quieted, may_quiet)
 
 
-async def think_dead(worker: Process, by: Process) -> None:
+async def think_it_dead(worker: Process, by: Process) -> None:
     """Let one process take the jobs of another, as if that had been silent; it has no beat in between."""
     async with worker.queue._taking:
-        await silence(worker.store, 120.0)
-        await by.store.sweep(60.0)
+        await think_dead(worker.store, by.store)
 
 
 @pytest.fixture
@@ -196,7 +195,7 @@ async def test_who_was_thought_dead_stops_its_work_and_goes_on_with_other(
     bot, worker = pair
     job = (await bot.queue.submit(new_job())).job.id
     await until(lambda: worker.runner.begun == [job])
-    await think_dead(worker, by=bot)
+    await think_it_dead(worker, by=bot)
     await until(lambda: worker.runner.cut == [job])
     # It has a new name by now, and the job is anybody's.
     await until(lambda: worker.runner.begun == [job, job])
@@ -210,7 +209,7 @@ async def taken_again_in_mid_cut(bot: Process, worker: Process, new_job: NewJobs
     worker.may_quiet.clear()
     job = (await bot.queue.submit(new_job())).job.id
     await until(lambda: worker.runner.begun == [job])
-    await think_dead(worker, by=bot)
+    await think_it_dead(worker, by=bot)
     async with asyncio.timeout(20):
         while (await bot.store.get(job)).attempts < 2:
             await asyncio.sleep(0.01)
@@ -258,7 +257,7 @@ async def test_what_a_silent_worker_has_left_untold_is_told_once(
     worker.runner.may_end.set()
     job = (await bot.queue.submit(new_job())).job.id
     await until(lambda: worker.runner.telling == [job])
-    await think_dead(worker, by=bot)
+    await think_it_dead(worker, by=bot)
     if not by_bot:
         async with asyncio.timeout(10):
             while not await worker.store.claim(job):

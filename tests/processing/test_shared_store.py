@@ -13,7 +13,7 @@ from processing.job import Job, Outcome, QueueFullError, Status, UnknownJobError
 from processing.retention import Retention
 from processing.shared import tables
 from processing.shared.results import StoredResults
-from processing.shared.store import SharedStore
+from processing.shared.store import SharedStore, Swept
 from processing.store import StoreError
 from tests.processing.conftest import NewJobs, opened
 
@@ -42,6 +42,12 @@ async def silence(store: SharedStore, seconds: float = 2 * LONG_S) -> None:
     change = text("UPDATE procrastinate_workers SET last_heartbeat = now() - make_interval(secs => :s) WHERE id = :id")
     values = {"s": seconds, "id": store.worker_id}
     await store._database.write(lambda connection: connection.execute(change, values).rowcount)
+
+
+async def think_dead(store: SharedStore, by: SharedStore) -> Swept:
+    """Let one process take the jobs of another, as if that had been silent for long."""
+    await silence(store)
+    return await by.sweep(LONG_S)
 
 
 async def carriers(store: SharedStore) -> list[tuple[str, str]]:
@@ -145,13 +151,11 @@ async def test_a_job_of_a_silent_process_waits_again_and_the_second_loss_fails_i
     job = await add(one, new_job)
     await taken(one)
     assert (await other.sweep(LONG_S)).again == []
-    await silence(one)
-    assert (await other.sweep(LONG_S)).again == [job]
+    assert (await think_dead(one, other)).again == [job]
     again = await taken(other)
     assert (again.id, again.attempts, again.worker_losses) == (job, 2, 1)
     await one.register(1)
-    await silence(other)
-    assert (await one.sweep(LONG_S)).failed == [job]
+    assert (await think_dead(other, one)).failed == [job]
     assert await one.take_next() is None
     untold = await one.take_untold()
     assert untold
@@ -175,8 +179,7 @@ async def test_pictures_that_a_process_stored_just_before_its_end_go_with_the_jo
     elif end == "cancelled while it ran":
         await other.mark_cancelled(job)
     await StoredResults(one).put(job, b"png", b"jpeg")
-    await silence(one)
-    await other.sweep(LONG_S)
+    await think_dead(one, other)
     if end == "cancelled while it waits":
         assert await StoredResults(other).has(job)
         await other.mark_cancelled(job)
@@ -189,8 +192,7 @@ async def test_who_was_thought_dead_changes_nothing_when_it_comes_back(
     one, other = stores
     job = await add(one, new_job)
     await taken(one)
-    await silence(one)
-    await other.sweep(LONG_S)
+    await think_dead(one, other)
     assert await one.beat(LONG_S) is None
     assert (await one.mark_painted(job, OUTCOME)).status is Status.QUEUED
     await taken(other)
@@ -209,8 +211,7 @@ async def test_what_a_silent_process_has_painted_is_only_told(
     await taken(one)
     await StoredResults(one).put(job, b"png", b"jpeg")
     await one.mark_painted(job, OUTCOME)
-    await silence(one)
-    swept = await other.sweep(LONG_S)
+    swept = await think_dead(one, other)
     assert (swept.again, swept.failed, swept.to_tell) == ([], [], [job])
     assert await other.take_next() is None
     untold = await other.take_untold()
@@ -227,8 +228,7 @@ async def test_what_a_silent_process_has_told_is_put_away(
     await taken(one)
     await one.mark_painted(job, OUTCOME)
     await one.mark_delivered(job)
-    await silence(one)
-    swept = await other.sweep(LONG_S)
+    swept = await think_dead(one, other)
     assert (swept.again, swept.failed, swept.to_tell) == ([], [], [])
     assert await carriers(other) == []
 
@@ -273,8 +273,7 @@ async def test_a_wish_to_keep_is_asked_once_and_dies_with_the_process(
     pulse = await one.beat(LONG_S)
     assert pulse
     assert pulse.held[job].keep_asked
-    await silence(one)
-    await other.sweep(LONG_S)
+    await think_dead(one, other)
     await taken(other)
     assert await one.ask_to_keep(job)
 
@@ -285,8 +284,7 @@ async def test_a_wish_to_keep_dies_with_the_worker_of_who_runs_the_job_and_with_
     one, other = stores
     job = await add(one, new_job)
     await taken(one)
-    await silence(one)
-    await other.sweep(LONG_S)
+    await think_dead(one, other)
     await taken(other)
     await other.ask_to_keep(job)
     for loser, is_kept in ((one, True), (other, False)):
