@@ -90,23 +90,26 @@ async def test_a_body_without_a_length_is_not_read_to_its_end(stage: Stage) -> N
     assert read < 20 * MAX_UPDATE_BYTES
 
 
+async def posting(stage: Stage, secret: str, length: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send the head of an update that announces a body of so many bytes."""
+    address = urlsplit(str(stage.service.url))
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    head = f"POST {address.path} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: {length}\r\n"
+    writer.write(f"{head}X-Telegram-Bot-Api-Secret-Token: {secret}\r\n\r\n".encode())
+    return reader, writer
+
+
 @pytest.mark.parametrize("secret", ["", "wrong", "ключ"])
 async def test_without_the_secret_nothing_is_read(stage: Stage, secret: str) -> None:
     """The answer is there before the body is."""
-    address = urlsplit(str(stage.service.url))
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    head = f"POST {address.path} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: 1000000000\r\n"
-    writer.write(f"{head}X-Telegram-Bot-Api-Secret-Token: {secret}\r\n\r\n".encode())
+    reader, writer = await posting(stage, secret, 1_000_000_000)
     assert b" 401 " in await asyncio.wait_for(reader.readline(), 5)
     writer.close()
 
 
 async def test_a_body_that_breaks_off_is_no_error_of_the_bot(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    address = urlsplit(str(stage.service.url))
-    _, writer = await asyncio.open_connection(address.hostname, address.port)
-    secret = stage.service.settings.secret
-    head = f"POST {address.path} HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: 1000\r\n"
-    writer.write(f"{head}X-Telegram-Bot-Api-Secret-Token: {secret}\r\n\r\n{{".encode())
+    _, writer = await posting(stage, stage.service.settings.secret, 1000)
+    writer.write(b"{")
     await writer.drain()
     await asyncio.sleep(0.2)
     writer.close()
