@@ -83,7 +83,8 @@ def places(
     Args:
         line: the running jobs, then the waiting ones in their order.
         seconds_of: what the run of a job takes in all; behind a job of unknown length nothing of its lane is known.
-        slots: how many long jobs run at a time; processing.lanes tells what short ones have beside them.
+        slots: how many long jobs run at a time; processing.lanes tells what short ones have beside them. With none at
+            all nothing begins, and nobody can tell when it will.
     """
     found: dict[int, Place] = {}
     running: Counter[Lane] = Counter()
@@ -107,7 +108,7 @@ def places(
         heapq.heappush(ends, (ends_s, lane))
     positions: Counter[Lane] = Counter()
     begins_s, at_once = 0.0, True
-    while any(waiting.values()):
+    while slots and any(waiting.values()):
         begun = next((lane for lane in may_begin(running, slots) if waiting[lane]), None)
         if begun is None:
             begins_s, ended = heapq.heappop(ends)
@@ -125,6 +126,8 @@ def places(
         running[begun] += 1
         users.add((turn.user_id, begun))
         heapq.heappush(ends, (ends_s, begun))
+    for turns in waiting.values():
+        found |= {turn.job_id: Place(position, None) for position, turn in enumerate(turns, 1)}
     return found
 
 
@@ -132,8 +135,7 @@ class Estimator:
     """Gives the places in a line, from the runs that the store remembers.
 
     Attributes:
-        slots: how many long jobs run at a time; it may change while machines come and go, and with none at all the
-            places are those that one would give.
+        slots: how many long jobs run at a time; it may change while machines come and go.
     """
 
     def __init__(self, runs: Runs, slots: int) -> None:
@@ -147,7 +149,7 @@ class Estimator:
         def seconds_of(turn: Turn) -> float | None:
             return run_seconds(turn.algorithm, turn.size_px, recent[turn.algorithm])
 
-        return places(line, seconds_of, max(1, self.slots), datetime.now(UTC))
+        return places(line, seconds_of, self.slots, datetime.now(UTC))
 
     async def _recent_runs(self, algorithm: str) -> list[Run]:
         read_at, runs = self._recent.get(algorithm, (-RECENT_FOR_S, []))

@@ -70,6 +70,12 @@ def test_more_runs_than_slots_leave_none_free() -> None:
     assert found[3].position == 1
 
 
+def test_where_nobody_takes_jobs_none_begins_and_nothing_is_promised() -> None:
+    found = places([running(1, 4.0), waiting(2), waiting(3)], lambda _: 10.0, 0, NOW)
+    assert found == {1: Place(0, 6.0), 2: Place(1, None), 3: Place(2, None)}
+    assert places([waiting(1)], lambda _: 10.0, 0, NOW) == {1: Place(1, None)}
+
+
 def test_a_run_that_is_overdue_is_not_promised_for_now() -> None:
     assert places([running(1, 500.0)], lambda _: 10.0, 1, NOW) == {1: Place(0, 1.0)}
 
