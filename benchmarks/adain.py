@@ -48,7 +48,6 @@ from ml_models.adain.build_style_transfer_model import StyleTransferModel
 from ml_models.adain.custom_layers import adaptive_instance_normalisation
 from ml_models.adain.statistics import statistics_of
 from ml_models.adain.weights import load_model, published_model
-from ml_models.encoders import load_slim
 from ml_models.encoders.teacher import OxfordVGG19
 from ml_models.image_preparation import at_size, to_image, to_tensor
 
@@ -244,7 +243,6 @@ def main() -> None:
     cpu = torch.device("cpu")
 
     def load_anew() -> StyleTransferModel:
-        load_slim.cache_clear()
         load_model.cache_clear()
         return load_model("slim", cpu)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,14 @@ MIRRORED = tuple(reversed(CONVOLUTIONS))
 JOINED_AFTER = {"conv4_1": "relu3_1", "conv3_1": "relu2_1", "conv2_1": "relu1_1"}
 #: The features that are decoded, the deepest first.
 DECODED = ("relu4_1", *JOINED_AFTER.values())
+#: Residual blocks that work on what has just got the style's statistics of a tap, at its size: most of what the judge
+#: of a painting misses otherwise is at relu3_1 and relu4_1, and there a convolution costs little.
+BLOCKS = {"relu4_1": 3, "relu3_1": 2}
 #: Values between the statistics and what they do to the decoder.
 HIDDEN = 128
+
+#: A scale and a shift of each channel, both (B, C, 1, 1) float32.
+Map = tuple[Tensor, Tensor]
 
 
 def adaptive_instance_normalisation(feature: Tensor, own: Moments, target: Moments) -> Tensor:
@@ -27,9 +34,13 @@ def adaptive_instance_normalisation(feature: Tensor, own: Moments, target: Momen
     Equation 8 of the paper. Mixing the result with the feature itself (equation 14) or with that of other styles
     (equation 15) is the same as mixing the targets, which takes no pass over the feature.
     """
+    return scale_and_shift(feature, *scale_and_shift_from(own, target))
+
+
+def scale_and_shift_from(own: Moments, target: Moments) -> Map:
+    """Return by what a feature of the moments `own` gets the moments `target`."""
     scale = target[1] / own[1]
-    shift = target[0] - own[0] * scale
-    return scale_and_shift(feature, scale, shift)
+    return scale, target[0] - own[0] * scale
 
 
 class Modulation(nn.Module):
@@ -56,8 +67,8 @@ class Modulation(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, statistics: Statistics) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return {convolution: (scale, shift)}, both (B, C, 1, 1) float32."""
+    def forward(self, statistics: Statistics) -> dict[str, Map]:
+        """Return {convolution: what it is to be followed by}."""
         values = (flat(statistics) - self.centre) / self.spread
         hidden = silu(linear(values, self.hidden.weight, self.hidden.bias))
         parts = self.last(hidden)[:, :, None, None].split([2 * width for width in self.outputs.values()], dim=1)
@@ -70,6 +81,24 @@ def flat(statistics: Statistics) -> Tensor:
     return torch.cat([moment.flatten(1) for tap in TAPS for moment in statistics[tap]], dim=1)
 
 
+class Block(nn.Module):
+    """Adds to a feature (B, C, H, W) what two 3x3 convolutions make of it (He et al. 2016, arXiv:1512.03385).
+
+    It begins by adding nothing.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3)
+        self.second = nn.Conv2d(channels, channels, 3)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, feature: Tensor, modulation: Map) -> Tensor:
+        hidden = _convolve(feature, self.first, padding=1, after=modulation).relu_()
+        return feature + _convolve(hidden, self.second, padding=1)
+
+
 class Decoder(nn.Module):
     """Maps features of the encoder, of the style's statistics, to RGB, about 0..1, of 8 times relu4_1's size.
 
@@ -77,9 +106,9 @@ class Decoder(nn.Module):
 
     Args:
         widths: output channels of the encoder's convolutions, conv1_1 first.
-        modulated: with Modulation; with the encoder's features of larger sizes joined in, each time brought to the
-            style's statistics of that size, which are what it is judged by; and padded with zeros, so that a margin is
-            to be cut off. Otherwise as published: relu4_1 alone, padded by reflection.
+        modulated: with Modulation and BLOCKS; with the encoder's features of larger sizes joined in, each time brought
+            to the style's statistics of that size, which are what it is judged by; and padded with zeros, so that a
+            margin is to be cut off. Otherwise as published: relu4_1 alone, padded by reflection.
     """
 
     def __init__(self, widths: Sequence[int], *, modulated: bool) -> None:
@@ -90,43 +119,81 @@ class Decoder(nn.Module):
         #: What forward takes.
         self.taps = DECODED if modulated else DECODED[:1]
         self.modulation: Modulation | None = None
-        self.joins = nn.ModuleDict()
+        self.joins, self.blocks = nn.ModuleDict(), nn.ModuleDict()
         if modulated:
             taps = {tap: outputs[f"conv{tap[4:]}"] for tap in TAPS}
-            self.modulation = Modulation(2 * sum(taps.values()), {name: inputs[name] for name in MIRRORED[:-1]})
+            blocks = {f"{tap} {index}": taps[tap] for tap, count in BLOCKS.items() for index in range(count)}
+            self.modulation = Modulation(
+                2 * sum(taps.values()), {name: inputs[name] for name in MIRRORED[:-1]} | blocks
+            )
+            self.blocks.update(
+                {tap: nn.ModuleList(Block(taps[tap]) for _ in range(count)) for tap, count in BLOCKS.items()}
+            )
             self.joins = nn.ModuleDict({tap: nn.Conv2d(taps[tap], taps[tap], 1) for tap in JOINED_AFTER.values()})
 
-    def forward(self, features: Mapping[str, Tensor], statistics: Statistics | None = None) -> Tensor:
+    def forward(self, features: Mapping[str, Tensor], own: Statistics, target: Statistics) -> Tensor:
         """Return the image (B, 3, H, W).
 
         Args:
-            features: "relu4_1" (B, C, H / 8, W / 8), and where modulated "relu3_1" (B, C, H / 4, W / 4) and "relu2_1".
-            statistics: of the style, float32, where modulated.
+            features: of the photo at self.taps: "relu4_1" (B, C, H / 8, W / 8) and, where modulated, "relu3_1"
+                (B, C, H / 4, W / 4), "relu2_1" and "relu1_1".
+            own: the photo's statistics.
+            target: those that it gets.
         """
-        hidden = features["relu4_1"]
-        modulated: dict[str, Moments] = {}
-        joined: dict[str, Moments] = {}
-        if self.modulation and statistics:
-            modulated = self.modulation(statistics)
-            joined = {name: statistics[tap] for name, tap in JOINED_AFTER.items()}
+        modulated = self.modulation(target) if self.modulation else {}
+        hidden = adaptive_instance_normalisation(features["relu4_1"], own["relu4_1"], target["relu4_1"])
+        hidden = self._refined(hidden, "relu4_1", modulated)
+        before: Map | None = None
         for name, convolution in self.convolutions.items():
             if not self.modulation:
                 hidden = pad(hidden, (1, 1, 1, 1), mode="reflect")
-            hidden = _convolve(hidden, convolution, padding=1 if self.modulation else 0)
-            if name in modulated:
-                hidden = scale_and_shift(hidden, *modulated[name])
+            padding = 1 if self.modulation else 0
+            hidden = _convolve(hidden, convolution, padding, before=before, after=modulated.get(name))
             if name != MIRRORED[-1]:
                 hidden = hidden.relu_()
             if name in POOLED_BEFORE:
                 hidden = interpolate(hidden, scale_factor=2.0, mode="nearest")
-            if name in joined:
-                tap, target = JOINED_AFTER[name], joined[name]
-                hidden += _convolve(features[tap], self.joins[tap])
-                hidden = adaptive_instance_normalisation(hidden, moments(hidden), target)
+            tap, before = JOINED_AFTER.get(name, ""), None
+            if tap in self.joins:
+                to_style = scale_and_shift_from(own[tap], target[tap])
+                hidden += _convolve(features[tap], self.joins[tap], before=to_style)
+                before = scale_and_shift_from(moments(hidden), target[tap])
+            if tap in self.blocks and before:
+                hidden, before = self._refined(scale_and_shift(hidden, *before), tap, modulated), None
+        return hidden
+
+    def _refined(self, hidden: Tensor, tap: str, modulated: Mapping[str, Map]) -> Tensor:
+        """Return what the tap's blocks make of a feature of its size."""
+        if tap in self.blocks:
+            for index, block in enumerate(cast(nn.ModuleList, self.blocks[tap])):
+                hidden = block(hidden, modulated[f"{tap} {index}"])
         return hidden
 
 
-def _convolve(feature: Tensor, convolution: nn.Module, padding: int = 0) -> Tensor:
-    weight: Tensor = convolution.weight.to(feature.dtype)  # type: ignore[assignment]
-    bias: Tensor = convolution.bias.to(feature.dtype)  # type: ignore[assignment]
-    return conv2d(feature, weight, bias, padding=padding)
+def _convolve(
+    feature: Tensor, convolution: nn.Module, padding: int = 0, before: Map | None = None, after: Map | None = None
+) -> Tensor:
+    """Return the convolution of a feature (B, C, H, W) to which the map `before` was applied, and apply `after` to it.
+
+    For one picture without gradients the maps go into the kernel, which spares a pass over the feature for each. The
+    shift before is then missing in the padding, which changes a pixel along the edges, in the margin that is cut off.
+    """
+    weight, bias = cast(Tensor, convolution.weight), cast(Tensor, convolution.bias)
+    if len(feature) == 1 and not torch.is_grad_enabled():
+        weight, bias = _with_maps(weight.float(), bias.float(), before, after)
+        before = after = None
+    if before:
+        feature = scale_and_shift(feature, *before)
+    result = conv2d(feature, weight.to(feature.dtype), bias.to(feature.dtype), padding=padding)
+    return scale_and_shift(result, *after) if after else result
+
+
+def _with_maps(weight: Tensor, bias: Tensor, before: Map | None, after: Map | None) -> tuple[Tensor, Tensor]:
+    """Return weight (D, C, h, w) and bias (D) of the convolution between the two maps, each (1, C or D, 1, 1)."""
+    if before:
+        scale, shift = before
+        weight, bias = weight * scale, bias + weight.sum((2, 3)) @ shift.flatten()
+    if after:
+        scale, shift = (each.flatten() for each in after)
+        weight, bias = weight * scale.view(-1, 1, 1, 1), bias * scale + shift
+    return weight, bias

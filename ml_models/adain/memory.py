@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from ml_models.adain.build_style_transfer_model import TILE_PX, TILES_AT_ONCE
 from ml_models.devices import half_precision
 
 #: Interpreter, torch, weights, pictures as they came: MB of a run whatever its size.
@@ -26,7 +25,6 @@ def needed_mb(
     """
     floats = 1 if half_precision(device or torch.device("cpu")) is torch.bfloat16 else 2
     content = width_px * height_px * CONTENT_BYTES[encoder] * floats
-    measured_px = style_px**2 if encoder == "oxford" else min(style_px**2, TILES_AT_ONCE * TILE_PX**2)
-    style = measured_px * STYLE_BYTES[encoder] * floats
+    style = style_px**2 * STYLE_BYTES[encoder] * floats
     pictures = 15 * styles * style_px**2
     return PROCESS_MB[encoder] + round((max(content, style) + pictures) / 2**20)

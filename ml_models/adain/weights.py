@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import copy
 from functools import cache
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from ml_models.adain.build_style_transfer_model import MARGIN_PX, StyleTransferModel
 from ml_models.adain.custom_layers import MIRRORED, Decoder
 from ml_models.adain.statistics import TAPS
 from ml_models.devices import half_precision
-from ml_models.encoders import load_slim
 from ml_models.encoders.slim import WIDTHS
 from ml_models.encoders.teacher import CONVOLUTIONS, OxfordVGG19
+from ml_models.encoders.vgg import TruncatedVGG
 from ml_models.errors import WeightsError
 from ml_models.published_files import read_file
 from ml_models.requests import check_encoder
 from ml_models.weights import load_verified, write_whole
 
 FOLDER = Path(__file__).parent / "pretrained_models"
-DECODER_PATH = FOLDER / "adain_decoder.safetensors"
+NETWORKS_PATH = FOLDER / "adain.safetensors"
 PUBLISHED_ENCODER_PATH = FOLDER / "vgg_normalised_relu4_1.safetensors"
 PUBLISHED_DECODER_PATH = FOLDER / "published_decoder.safetensors"
 ENCODERS = ("slim", "oxford")
@@ -44,17 +44,27 @@ def load_model(encoder: str, device: torch.device) -> StyleTransferModel:
     """
     if encoder == "oxford":
         return published_model(PUBLISHED_ENCODER_PATH, PUBLISHED_DECODER_PATH, device)
-    precision = half_precision(device)
-    network = copy.deepcopy(load_slim()).to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    decoder = load_decoder(DECODER_PATH).to(device)
+    networks, precision = load_networks(NETWORKS_PATH).to(device), half_precision(device)
+    network, decoder = networks.encoder, networks.decoder
+    for part in (network, decoder.convolutions, decoder.joins, decoder.blocks):
+        part.to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return StyleTransferModel(lambda image: network.raw(image, TAPS), decoder, MARGIN_PX)
 
 
-def load_decoder(path: Path) -> Decoder:
-    """Return the packaged decoder, which is stored in half precision, in float32."""
-    decoder = Decoder(WIDTHS, modulated=True)
-    decoder.load_state_dict(load_verified(path, shapes_of(decoder), None, torch.float16))
-    return decoder.requires_grad_(False)
+class Networks(nn.Module):
+    """The packaged encoder, of half of VGG19's widths, and the decoder that was trained with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = TruncatedVGG(WIDTHS)
+        self.decoder = Decoder(WIDTHS, modulated=True)
+
+
+def load_networks(path: Path) -> Networks:
+    """Return the packaged networks, which are stored in half precision, in float32."""
+    networks = Networks()
+    networks.load_state_dict(load_verified(path, shapes_of(networks), None, torch.float16))
+    return networks.requires_grad_(False)
 
 
 def published_model(encoder: Path, decoder: Path, device: torch.device) -> StyleTransferModel:
@@ -117,8 +127,8 @@ def published_shapes() -> dict[str, tuple[int, ...]]:
     return {name: ours[_ours(name)] for name in names}
 
 
-def shapes_of(decoder: Decoder) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in decoder.state_dict().items()}
+def shapes_of(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
 
 
 def _ours(published: str) -> str:

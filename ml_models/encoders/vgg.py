@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -63,24 +64,37 @@ class TruncatedVGG(nn.Module):
 
     def raw(self, image: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
         """Return the features of the image (1, 3, H, W) as it is, edges padded with zeros."""
+        hidden = (image - self.mean) / self.std
+        return self._onwards(hidden.to(self.dtype, memory_format=torch.channels_last), tuple(self.convolutions), taps)
+
+    def after(self, tap: str, feature: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
+        """Return the features at later taps of a feature that it has at a tap "relu…", in the feature's type."""
+        names = tuple(self.convolutions)
+        names = names[names.index(f"conv{tap[4:]}") + 1 :]
+        if names[0] in POOLED_BEFORE:
+            feature = max_pool2d(feature, 2, ceil_mode=True)
+        return self._onwards(feature, names, taps)
+
+    def _onwards(self, hidden: Tensor, names: Sequence[str], taps: Sequence[str]) -> dict[str, Tensor]:
         wanted = set(taps)
         features: dict[str, Tensor] = {}
-        hidden = (image - self.mean) / self.std
-        hidden = hidden.to(self.dtype, memory_format=torch.channels_last)
-        for name, convolution in self.convolutions.items():
-            if name in POOLED_BEFORE:
-                hidden = max_pool2d(hidden, 2, ceil_mode=True)
-            hidden = conv2d(hidden, convolution.weight, convolution.bias, padding=1)  # type: ignore[arg-type]
+        for name, following in zip(names, (*names[1:], ""), strict=True):
+            convolution = self.convolutions[name]
+            weight, bias = cast(Tensor, convolution.weight), cast(Tensor, convolution.bias)
+            hidden = conv2d(hidden, weight.to(hidden.dtype), bias.to(hidden.dtype), padding=1)
             if name in wanted:
                 features[name] = hidden
-                hidden = hidden.relu()
-            else:
-                hidden = hidden.relu_()
             tap = f"relu{name[4:]}"
             if tap in wanted:
-                features[tap] = hidden
+                hidden = features[tap] = hidden.relu() if name in wanted else hidden.relu_()
             if len(features) == len(wanted):
                 return features
+            pooled = following in POOLED_BEFORE
+            if pooled:
+                # The same before and after the ReLU, of which there is only a quarter to do after it.
+                hidden = max_pool2d(hidden, 2, ceil_mode=True)
+            if tap not in wanted:
+                hidden = hidden.relu() if name in wanted and not pooled else hidden.relu_()
         raise KeyError(f"no such tap: {sorted(wanted - set(features))}")
 
     @property

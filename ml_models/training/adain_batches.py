@@ -1,48 +1,55 @@
-"""Batches for AdaIN's decoder: photos and styles as both networks see them, each used several times.
+"""Batches for AdaIN: photos and styles as the judge and the fixed part of the encoder see them, used several times.
 
-The decoder costs a sixth of what the networks around it cost. So of a batch only a few photos and styles are new, and
+To see a picture costs as much as to paint it. So of a batch only a few photos and styles are new, and
 the others are drawn from those of earlier batches, in new pairs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ml_models.adain.custom_layers import DECODED
-from ml_models.adain.statistics import TAPS, Moments, statistics_of
-from ml_models.encoders.slim import SlimEncoder
+from ml_models.adain.build_style_transfer_model import MARGIN_PX, without_margin
+from ml_models.adain.statistics import TAPS, Moments, moments
 from ml_models.encoders.teacher import OxfordVGG19
+from ml_models.encoders.vgg import TruncatedVGG
 from ml_models.training.pictures import CropSampler
 
-NEW_PHOTOS, NEW_STYLES = 2, 1
-#: Photos and styles that are kept.
-KEPT = 512
+NEW_PHOTOS, NEW_STYLES = 1, 1
+#: Photos and styles that are kept, and those before the first step.
+KEPT, FIRST = 512, 64
 #: Styles are measured on larger crops than photos: at painting they are whole pictures.
-STYLE_PX = 176
+STYLE_PX = 256
 #: Share of a batch that is painted with less than full strength, down to none, which is the photo itself.
 WEAKER_SHARE = 0.25
+
+#: Taps of the encoder up to the last convolution that is not trained.
+FIXED = ("relu1_1", "relu2_1")
 
 Entry = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pairs of photos and styles.
+    """Pairs of photos and styles, as far as they do not change in training.
 
     Attributes:
-        features: of the photos, by the encoder.
-        own, style: statistics of photos and styles, by the encoder.
-        judged: relu4_1 of the photos, by the judge.
-        judged_own, judged_style: statistics of photos and styles, by the judge.
+        photo: features of the photos at FIXED.
+        own: their statistics there.
+        style: features of the styles at the last of FIXED.
+        style_own: statistics of the styles at FIXED.
+        judged: relu4_1 of the photos without their margin, by the judge.
+        judged_own, judged_style: statistics of photos, without their margin, and styles, by the judge.
         strength: (B, 1, 1, 1), 0..1.
     """
 
-    features: dict[str, Tensor]
+    photo: dict[str, Tensor]
     own: dict[str, Moments]
-    style: dict[str, Moments]
+    style: Tensor
+    style_own: dict[str, Moments]
     judged: Tensor
     judged_own: dict[str, Moments]
     judged_style: dict[str, Moments]
@@ -54,7 +61,7 @@ class Batches:
 
     def __init__(
         self,
-        encoder: SlimEncoder,
+        encoder: TruncatedVGG,
         judge: OxfordVGG19,
         photos: list[Tensor],
         paintings: list[Tensor],
@@ -62,14 +69,15 @@ class Batches:
         seed: int,
     ) -> None:
         self.encoder, self.judge = encoder, judge
-        self.photos = CropSampler(photos, [], [], crop_px, seed)
-        self.paintings = CropSampler([], paintings, [], STYLE_PX, seed + 1)
-        self.generator = torch.Generator().manual_seed(seed + 2)
+        self.photos = CropSampler(photos, [], [], crop_px + 2 * MARGIN_PX, seed)
+        self.paintings = CropSampler([], paintings, [], STYLE_PX, seed)
+        self.generator = torch.Generator()
+        self.begin(seed)
         self.known_photos: list[Entry] = []
         self.known_styles: list[Entry] = []
 
     def draw(self, size: int) -> Batch:
-        while len(self.known_photos) < size:
+        while len(self.known_photos) < max(size, min(FIRST, KEPT)):
             self._add_photos(size)
             self._add_styles(size)
         self._add_photos(NEW_PHOTOS)
@@ -79,32 +87,34 @@ class Batches:
         strength = torch.rand(size, generator=self.generator)
         strength[torch.rand(size, generator=self.generator) >= WEAKER_SHARE] = 1.0
         return Batch(
-            {tap: photos[tap] for tap in DECODED},
-            _moments(photos, "own"),
-            _moments(styles, "own"),
+            {tap: photos[tap] for tap in FIXED},
+            _moments(photos, "own", FIXED),
+            styles[FIXED[-1]],
+            _moments(styles, "own", FIXED),
             photos["judged"],
-            _moments(photos, "judged"),
-            _moments(styles, "judged"),
+            _moments(photos, "judged", TAPS),
+            _moments(styles, "judged", TAPS),
             strength.view(-1, 1, 1, 1),
         )
 
     @torch.no_grad()
     def _add_photos(self, count: int) -> None:
-        features, judged = self._seen([self.photos.crop() for _ in range(count)])
-        kept = {tap: features[tap] for tap in DECODED} | {"judged": judged["relu4_1"]}
-        self._keep(self.known_photos, kept | _named(features, "own") | _named(judged, "judged"), NEW_PHOTOS)
+        features, judged = self._seen([self.photos.crop() for _ in range(count)], MARGIN_PX)
+        self._keep(self.known_photos, features | {"judged": judged["relu4_1"]}, features, judged, NEW_PHOTOS)
 
     @torch.no_grad()
     def _add_styles(self, count: int) -> None:
-        features, judged = self._seen([self.paintings.crop() for _ in range(count)])
-        self._keep(self.known_styles, _named(features, "own") | _named(judged, "judged"), NEW_STYLES)
+        features, judged = self._seen([self.paintings.crop() for _ in range(count)], 0)
+        self._keep(self.known_styles, {FIXED[-1]: features[FIXED[-1]]}, features, judged, NEW_STYLES)
 
-    def _seen(self, crops: list[Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _seen(self, crops: list[Tensor], margin_px: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return what the encoder sees of crops, and the judge without their margin."""
         batch = torch.cat(crops).contiguous(memory_format=torch.channels_last)
-        return self.encoder.raw(batch, TAPS), self.judge(batch.to(self.encoder.dtype))
+        return self.encoder.raw(batch, FIXED), self.judge(without_margin(batch, margin_px).to(self.encoder.dtype))
 
-    def _keep(self, known: list[Entry], entries: Entry, new: int) -> None:
-        """Add the entries; one that there is no room for takes the place of one drawn by lot."""
+    def _keep(self, known: list[Entry], entries: Entry, features: Entry, judged: Entry, new: int) -> None:
+        """Add the entries and statistics; one that there is no room for takes the place of one drawn by lot."""
+        entries = entries | _named(features, "own") | _named(judged, "judged")
         for index in range(len(next(iter(entries.values())))):
             entry = {name: value[index : index + 1].clone() for name, value in entries.items()}
             known.append(entry)
@@ -119,21 +129,26 @@ class Batches:
         entries = [known[index] for index in (*range(len(known) - new, len(known)), *old)]
         return {name: torch.cat([entry[name] for entry in entries]) for name in entries[0]}
 
+    @property
+    def generators(self) -> tuple[torch.Generator, ...]:
+        return self.photos.generator, self.paintings.generator, self.generator
+
+    def begin(self, seed: int) -> None:
+        """Draw from now on as the seed says."""
+        for index, each in enumerate(self.generators):
+            each.manual_seed(seed + index)
+
     def state(self) -> list[Tensor]:
-        return [each.get_state() for each in (self.photos.generator, self.paintings.generator, self.generator)]
+        return [each.get_state() for each in self.generators]
 
     def load(self, state: list[Tensor]) -> None:
-        for each, one in zip((self.photos.generator, self.paintings.generator, self.generator), state, strict=True):
+        for each, one in zip(self.generators, state, strict=True):
             each.set_state(one)
 
 
 def _named(features: dict[str, Tensor], whose: str) -> Entry:
-    return {
-        f"{whose} {tap} {index}": moment
-        for tap, pair in statistics_of(features).items()
-        for index, moment in enumerate(pair)
-    }
+    return {f"{whose} {tap} {index}": moment for tap in features for index, moment in enumerate(moments(features[tap]))}
 
 
-def _moments(entry: Entry, whose: str) -> dict[str, Moments]:
-    return {tap: (entry[f"{whose} {tap} 0"], entry[f"{whose} {tap} 1"]) for tap in TAPS}
+def _moments(entry: Entry, whose: str, taps: Sequence[str]) -> dict[str, Moments]:
+    return {tap: (entry[f"{whose} {tap} 0"], entry[f"{whose} {tap} 1"]) for tap in taps}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -21,11 +21,15 @@ Paint = Callable[[Tensor, Tensor], Tensor]
 
 
 class HeldOut:
-    """Pairs of a photo and a style, at LONGER_PX, both (1, 3, H, W)."""
+    """Pairs of a photo and a style, at LONGER_PX, both (1, 3, H, W).
 
-    def __init__(self, judge: OxfordVGG19, photos: list[Path], styles: list[Path]) -> None:
+    Args:
+        pictures: photos and styles, or nothing.
+    """
+
+    def __init__(self, judge: OxfordVGG19, pictures: Sequence[Sequence[Path]]) -> None:
         self.judge = judge
-        self.pairs = [(_read(photo), _read(style)) for photo, style in zip(photos, styles, strict=False)]
+        self.pairs = [(_read(photo), _read(style)) for photo, style in zip(*pictures, strict=False)]
 
     @torch.no_grad()
     def measure(self, paint: Paint) -> tuple[dict[str, float], list[Tensor]]:

@@ -1,7 +1,10 @@
-"""Train the decoder of AdaIN for the packaged encoder.
+"""Train AdaIN: its decoder, and its encoder from relu2_1 on, which begins as the packaged slim one.
 
     python -m ml_models.training.train_adain --judge vgg_normalised_relu4_1.safetensors \
         --photos PHOTOS --paintings PAINTINGS --held-out PHOTOS/kodak --held-out PAINTINGS/styleid_sty --minutes 75
+
+On several processes (python -m torch.distributed.run --standalone --nproc-per-node 2 -m ml_models.training.train_adain)
+each draws batches of its own, and they step together.
 
 Resumes from its checkpoint, or goes on from the weights of an earlier run (--from). Writes the packaged safetensors
 file, a log of losses, and sheets of held-out pairs.
@@ -11,25 +14,28 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch import Tensor, distributed, nn
+from torch.nn.functional import conv2d, mse_loss
 from tqdm import tqdm
 
-from ml_models.adain.build_style_transfer_model import StyleTransferModel, normalised
+from ml_models.adain.build_style_transfer_model import MARGIN_PX, StyleTransferModel, without_margin
 from ml_models.adain.custom_layers import Decoder, adaptive_instance_normalisation, flat
-from ml_models.adain.statistics import TAPS, mixed, statistics_of
-from ml_models.adain.weights import load_decoder, published_model
+from ml_models.adain.statistics import TAPS, Moments, mixed, moments, statistics_of
+from ml_models.adain.weights import Networks, load_networks, published_model
 from ml_models.devices import half_precision
 from ml_models.encoders import load_slim
-from ml_models.encoders.slim import WIDTHS
 from ml_models.encoders.teacher import OxfordVGG19
+from ml_models.encoders.vgg import TruncatedVGG
 from ml_models.losses import total_variation
-from ml_models.training.adain_batches import Batch, Batches
+from ml_models.training.adain_batches import FIXED, Batch, Batches
 from ml_models.training.adain_sheets import HeldOut, painter
 from ml_models.training.log import append_row
 from ml_models.training.optimiser import Optimiser, average_into, rate_share
@@ -41,11 +47,15 @@ STYLE_START, STYLE_RISE = 0.1, 0.3
 SHORT_SIDE_PX = 384
 #: Of the squared distance by which colours leave 0..1.
 RANGE_WEIGHT = 20.0
-OUTPUT = Path(__file__).parents[1] / "adain/pretrained_models/adain_decoder.safetensors"
+#: Which of the processes that train together this one is; the first writes.
+RANK = int(os.environ.get("RANK", "0"))
+OUTPUT = Path(__file__).parents[1] / "adain/pretrained_models/adain.safetensors"
 
 
-def fresh_decoder() -> Decoder:
-    decoder = Decoder(WIDTHS, modulated=True)
+def fresh_networks() -> Networks:
+    networks = Networks()
+    networks.encoder.load_state_dict(load_slim().state_dict(), strict=False)
+    decoder = networks.decoder
     for convolution in decoder.convolutions.values():
         nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")  # type: ignore[arg-type]
         nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
@@ -58,40 +68,88 @@ def fresh_decoder() -> Decoder:
     with torch.no_grad():
         last.weight.mul_(0.1)  # type: ignore[operator]
         last.bias.fill_(0.5)  # type: ignore[operator]
-    return decoder
+    return networks
 
 
-def optimiser_of(decoder: Decoder, muon_rate: float, adam_rate: float) -> Optimiser:
+class Goal(nn.Module):
+    """Tells AdaIN's target in the judge's space from what the deepest blocks give; for training alone.
+
+    A loss on it reaches the encoder and these blocks directly, and not through everything that is behind them.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        deepest: Any = decoder.blocks["relu4_1"]
+        self.map = nn.Conv2d(deepest[-1].first.out_channels, 512, 1)
+        self.given = torch.empty(0)
+        deepest[-1].register_forward_hook(self._take)
+
+    def _take(self, block: nn.Module, arguments: object, given: Tensor) -> None:
+        self.given = given
+
+    def loss(self, goal: Tensor, wanted: Moments) -> Tensor:
+        """Return the squared distance from the goal (B, C, H, W), which has no margin."""
+        weight, bias = self.map.weight.to(self.given.dtype), self.map.bias.to(self.given.dtype)  # type: ignore[union-attr]
+        told = conv2d(without_margin(self.given, MARGIN_PX // 8), weight, bias).relu_()
+        return mse_loss(adaptive_instance_normalisation(told, moments(told), wanted).float(), goal.float())
+
+
+def optimiser_of(networks: nn.ModuleList, muon_rate: float, adam_rate: float) -> Optimiser:
     """Return Muon for the 3x3 kernels but the one that gives colours, and Adam for the rest."""
-    kernels = [c.weight for name, c in decoder.convolutions.items() if name != "conv1_1"]
-    chosen = {id(kernel) for kernel in kernels}
-    others = [parameter for parameter in decoder.parameters() if id(parameter) not in chosen]
-    return Optimiser(kernels, others, muon_rate=muon_rate, adam_rate=adam_rate)  # type: ignore[arg-type]
+    trained = [(name, each) for name, each in networks.named_parameters() if each.requires_grad]
+    chosen = {name for name, each in trained if each.shape[2:] == (3, 3) and each.shape[0] > 3}
+    kernels, others = ([each for name, each in trained if (name in chosen) == wanted] for wanted in (True, False))
+    return Optimiser(kernels, others, muon_rate=muon_rate, adam_rate=adam_rate)
 
 
-def losses_of(decoder: Decoder, judge: OxfordVGG19, batch: Batch) -> dict[str, Tensor]:
-    """Return content and style (equations 12 and 13 of the paper), and the variation of neighbouring pixels."""
-    target = mixed([batch.own, batch.style], [1 - batch.strength, batch.strength])
+def seen(encoder: TruncatedVGG, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Moments], dict[str, Moments]]:
+    """Return the photos' features, their statistics and those of the styles, of which no gradient goes back."""
+    further = encoder.after(FIXED[-1], batch.photo[FIXED[-1]], TAPS[len(FIXED) :])
+    own = batch.own | {tap: moments(feature) for tap, feature in further.items()}
+    with torch.no_grad():
+        style = encoder.after(FIXED[-1], batch.style, TAPS[len(FIXED) :])
+    return batch.photo | further, own, batch.style_own | {tap: moments(feature) for tap, feature in style.items()}
+
+
+def losses_of(networks: Networks, judge: OxfordVGG19, batch: Batch, head: Goal) -> dict[str, Tensor]:
+    """Return content and style (equations 12 and 13 of the paper), the goal's, and those of variation and range."""
+    features, own, style = seen(networks.encoder, batch)
+    target = mixed([own, style], [1 - batch.strength, batch.strength])
     wanted = mixed([batch.judged_own, batch.judged_style], [1 - batch.strength, batch.strength])
-    image = decoder(normalised(batch.features, batch.own, target), target)
-    features = judge(image)
+    # Without the margin, as at painting: what is judged but not shown is where statistics are made up for.
+    image = without_margin(networks.decoder(features, own, target), MARGIN_PX)
+    judged = judge(image)
     goal = adaptive_instance_normalisation(batch.judged, batch.judged_own["relu4_1"], wanted["relu4_1"])
-    losses = {"content": mse_loss(features["relu4_1"].float(), goal.float())}
-    for tap, (mean, deviation) in statistics_of(features).items():
+    losses = {"content": mse_loss(judged["relu4_1"].float(), goal.float()), "goal": head.loss(goal, wanted["relu4_1"])}
+    for tap, (mean, deviation) in statistics_of(judged).items():
         losses[tap] = mse_loss(mean, wanted[tap][0]) + mse_loss(deviation, wanted[tap][1])
     losses["variation"] = total_variation(image.float())
     losses["range"] = (image.float() - image.float().clamp(0, 1)).square().mean()
     return losses
 
 
-def measure_styles(decoder: Decoder, batches: Batches) -> None:
+def measure_styles(networks: Networks, batches: Batches) -> None:
     """Tell the decoder where the statistics of styles lie."""
-    if decoder.modulation is None:
+    if networks.decoder.modulation is None:
         return
-    values = torch.cat([flat(batches.draw(8).style) for _ in range(8)])
+    values = torch.cat([flat(seen(networks.encoder, batches.draw(8))[2]) for _ in range(8)]).detach()
     spread, centre = torch.std_mean(values, dim=0)
-    decoder.modulation.centre.copy_(centre)
-    decoder.modulation.spread.copy_(spread + 0.1 * spread.mean())
+    networks.decoder.modulation.centre.copy_(centre)
+    networks.decoder.modulation.spread.copy_(spread + 0.1 * spread.mean())
+
+
+def stepped_together(parameters: Sequence[Tensor], seconds: float) -> float:
+    """Give each parameter the mean of all processes' gradients, and return the mean of their seconds."""
+    if not distributed.is_initialized():
+        return seconds
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    values = torch.cat([torch.tensor([seconds]), *(gradient.flatten() for gradient in gradients)])
+    distributed.all_reduce(values)
+    values /= distributed.get_world_size()
+    parts = torch.split(values[1:], [gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))
+    return float(values[0])
 
 
 class Training:
@@ -101,24 +159,31 @@ class Training:
         self.arguments = arguments
         # Half precision rounds far below what the decoder leaves.
         precision = half_precision(torch.device("cpu"))
-        self.encoder = copy.deepcopy(load_slim()).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.judge = OxfordVGG19(arguments.judge).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
         photos, paintings = (
             load_pictures(folders, arguments.held_out, SHORT_SIDE_PX, arguments.stride)
             for folders in (arguments.photos, arguments.paintings)
         )
-        self.batches = Batches(self.encoder, self.judge, photos, paintings, arguments.crop_px, arguments.seed)
-        self.decoder = load_decoder(arguments.begin).requires_grad_() if arguments.begin else fresh_decoder()
-        self.average = copy.deepcopy(self.decoder)
-        self.optimiser = optimiser_of(self.decoder, arguments.muon_rate, arguments.adam_rate)
-        self.steps, self.seconds = 0, 0.0
+        self.networks = load_networks(arguments.begin) if arguments.begin else fresh_networks()
+        self.networks.requires_grad_()
+        # A copy of what is not trained, in half precision.
+        encoder = copy.deepcopy(self.networks.encoder).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for name, convolution in self.networks.encoder.convolutions.items():
+            convolution.requires_grad_(name > f"conv{FIXED[-1][4:]}")
+        self.batches = Batches(encoder, self.judge, photos, paintings, arguments.crop_px, arguments.seed + 10 * RANK)
+        self.average = copy.deepcopy(self.networks)
+        self.goal = Goal(self.networks.decoder)
+        self.trained = nn.ModuleList([self.networks, self.goal])
+        self.parameters = [parameter for parameter in self.trained.parameters() if parameter.requires_grad]
+        self.optimiser = optimiser_of(self.trained, arguments.muon_rate, arguments.adam_rate)
+        self.steps, self.seconds, self.last_seconds = 0, 0.0, 0.0
         if arguments.checkpoint.exists():
             self._resume()
         elif not arguments.begin:
-            measure_styles(self.decoder, self.batches)
-            self.average.load_state_dict(self.decoder.state_dict())
+            measure_styles(self.networks, self.batches)
+            self.average.load_state_dict(self.networks.state_dict())
         self.held_out = HeldOut(
-            self.judge, *(find_pictures([folder])[:: arguments.held_out_stride] for folder in arguments.held_out)
+            self.judge, [find_pictures([folder])[:: arguments.held_out_stride] for folder in arguments.held_out]
         )
 
     @property
@@ -140,30 +205,31 @@ class Training:
     def step(self) -> dict[str, float]:
         """Take one step and return the losses."""
         started = time.perf_counter()
-        losses = losses_of(self.decoder, self.judge, self.batches.draw(self.arguments.batch_size))
+        losses = losses_of(self.networks, self.judge, self.batches.draw(self.arguments.batch_size), self.goal)
         losses["style"] = torch.stack([losses[tap] for tap in TAPS]).sum()
-        loss = losses["content"] + self.style_weight * losses["style"]
+        loss = losses["content"] + losses["goal"] + self.style_weight * losses["style"]
         loss = loss + self.arguments.variation_weight * losses["variation"] + RANGE_WEIGHT * losses["range"]
-        for parameter in self.decoder.parameters():
+        for parameter in self.parameters:
             parameter.grad = None
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), 1.0)
+        self.seconds += stepped_together(self.parameters, self.last_seconds)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step(rate_share(self.steps, self.done))
-        average_into(self.average, self.decoder, self.steps, AVERAGE_DECAY)
+        average_into(self.average, self.networks, self.steps, AVERAGE_DECAY)
         self.steps += 1
-        self.seconds += time.perf_counter() - started
+        self.last_seconds = time.perf_counter() - started
         return {name: round(float(value.detach()), 5) for name, value in losses.items()}
 
     def save(self) -> None:
         """Write the checkpoint and the averaged weights."""
         torch.save(
             {
-                "decoder": self.decoder.state_dict(),
+                "trained": self.trained.state_dict(),
                 "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state(),
                 "generators": self.batches.state(),
                 "step": self.steps,
-                "seconds": self.seconds,
+                "seconds": self.seconds + self.last_seconds,
             },
             self.arguments.checkpoint,
         )
@@ -172,7 +238,8 @@ class Training:
 
     def evaluate(self, others: list[list[Tensor]]) -> dict[str, float]:
         """Write a sheet of held-out pairs, with columns of others beside ours, and return the losses on them."""
-        model = StyleTransferModel(lambda image: self.encoder.raw(image, TAPS), self.average)
+        encoder = copy.deepcopy(self.average.encoder).to(self.batches.encoder.dtype)
+        model = StyleTransferModel(lambda image: encoder.raw(image, TAPS), self.average.decoder)
         measured, images = self.held_out.measure(painter(model))
         sheet = self.held_out.sheet([images, *others])
         sheet.save(self.arguments.checkpoint.with_name(f"sheet_{self.steps:05d}.jpg"), quality=90)
@@ -185,27 +252,34 @@ class Training:
 
     def _resume(self) -> None:
         state = torch.load(self.arguments.checkpoint, weights_only=True)
-        self.decoder.load_state_dict(state["decoder"])
+        self.trained.load_state_dict(state["trained"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load(state["optimiser"])
-        self.batches.load(state["generators"])
         self.steps, self.seconds = state["step"], state["seconds"]
+        if RANK == 0:
+            self.batches.load(state["generators"])
+        else:
+            self.batches.begin(self.arguments.seed + 10 * RANK + self.steps)
 
 
 def train(arguments: argparse.Namespace) -> None:
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(arguments.threads)
+    if "RANK" in os.environ:
+        distributed.init_process_group("gloo")
     training = Training(arguments)
     others = []
-    if arguments.published_decoder:
+    if arguments.published_decoder and RANK == 0:
         published = published_model(arguments.judge, arguments.published_decoder, torch.device("cpu"))
         measured, images = training.held_out.measure(painter(published))
         tqdm.write(f"published pair on the held-out pairs: {measured}")
         others.append(images)
-    with tqdm(total=arguments.steps, initial=training.steps, unit="step") as progress:
+    with tqdm(total=arguments.steps, initial=training.steps, unit="step", disable=RANK > 0) as progress:
         while training.done < 1:
             losses = training.step()
             progress.update()
+            if RANK > 0:
+                continue
             if training.steps % 20 == 0:
                 training.note(dict(losses))
                 progress.set_postfix(style=f"{losses['style']:.3f}", content=f"{losses['content']:.3f}")
@@ -225,8 +299,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--held-out-stride", type=int, default=3)
     parser.add_argument("--from", dest="begin", type=Path, help="weights to go on from, where there is no checkpoint")
     parser.add_argument("--stride", type=int, default=1, help="take every n-th picture, for a trial")
-    parser.add_argument("--crop-px", type=int, default=128)
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--crop-px", type=int, default=224, help="without the margin")
+    parser.add_argument("--batch-size", type=int, default=3, help="of each process")
     parser.add_argument("--style-weight", type=float, default=10.0, help="against the content's 1; 10 in the paper")
     parser.add_argument("--variation-weight", type=float, default=1.0)
     parser.add_argument("--muon-rate", type=float, default=2.5e-3)

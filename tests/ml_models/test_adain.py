@@ -10,10 +10,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ml_models.adain import custom_layers, weights
-from ml_models.adain.build_style_transfer_model import StyleTransferModel, normalised, style_tiles
-from ml_models.adain.custom_layers import Decoder, adaptive_instance_normalisation, flat
-from ml_models.adain.statistics import TAPS, Moments, mixed, moments, scale_and_shift, statistics_of, united
-from ml_models.encoders.slim import WIDTHS
+from ml_models.adain.build_style_transfer_model import StyleTransferModel
+from ml_models.adain.custom_layers import Decoder, Map, adaptive_instance_normalisation, flat
+from ml_models.adain.statistics import TAPS, Moments, mixed, moments, scale_and_shift, statistics_of
 from ml_models.encoders.vgg import TruncatedVGG
 from ml_models.errors import InvalidRequestError, WeightsError
 from ml_models.losses import mean_and_deviation
@@ -112,46 +111,12 @@ def test_mixed_takes_a_share_for_each_sample() -> None:
     assert deviation[:, 0, 0, 0].tolist() == [1.0, 3.0]
 
 
-def test_united_statistics_are_those_of_the_whole() -> None:
-    torch.manual_seed(0)
-    parts = [torch.randn(count, 3, 4, 4) * (count + 1) + count for count in (2, 1)]
-    whole = torch.cat([sample.flatten(1) for part in parts for sample in part], dim=1).view(1, 3, -1, 1)
-    found = united([dict.fromkeys(TAPS, moments(part)) for part in parts])["relu3_1"]
-    for one, other in zip(found, moments(whole), strict=True):
-        assert torch.allclose(one, other, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "count"), [(128, 128, 1), (128, 300, 3), (384, 384, 9), (512, 512, 6), (512, 768, 8)]
-)
-def test_style_tiles_are_of_one_size_and_lie_in_every_row_and_column(height: int, width: int, count: int) -> None:
-    rows, columns = (torch.arange(float(side)) for side in (height, width))
-    image = torch.stack(
-        [rows[:, None].expand(height, width), columns.expand(height, width), torch.zeros(height, width)]
-    )
-    tiles = style_tiles(image[None])
-    assert len(tiles) == count
-    assert all(tile.shape == (1, 3, 128, 128) for tile in tiles)
-    for index, side in ((0, height), (1, width)):
-        seen = {float(value) for tile in tiles for value in tile[0, index].unique()}
-        assert seen == {float(value) for value in range(side)}
-
-
-def test_a_style_that_repeats_is_measured_as_one_tile_of_it() -> None:
-    model = narrow_model()
-    tile = torch.nn.functional.interpolate(picture(0), size=(128, 128))
-    with torch.inference_mode():
-        one, many = model.style(tile), model.style(tile.repeat(1, 1, 4, 5))
-    for tap in TAPS:
-        for small, large in zip(one[tap], many[tap], strict=True):
-            assert torch.allclose(small, large, atol=1e-4)
-
-
 @pytest.mark.parametrize("modulated", [True, False])
 def test_the_decoder_mirrors_the_encoder(modulated: bool) -> None:
     model = narrow_model(modulated=modulated)
     features = model.encode(picture(0, 40, 56))
-    image = model.decoder({tap: features[tap] for tap in model.decoder.taps}, statistics_of(features))
+    own = statistics_of(features)
+    image = model.decoder({tap: features[tap] for tap in model.decoder.taps}, own, own)
     assert image.shape == (1, 3, 40, 56)
 
 
@@ -166,31 +131,77 @@ def test_modulation_begins_as_none_and_then_reaches_every_channel() -> None:
     with torch.no_grad():
         modulation.last.weight.normal_(0, 0.1)
     ours, theirs = (modulation(each) for each in statistics)
-    assert list(ours) == ["conv4_1", "conv3_4", "conv3_3", "conv3_2", "conv3_1", "conv2_2", "conv2_1", "conv1_2"]
+    convolutions = ["conv4_1", "conv3_4", "conv3_3", "conv3_2", "conv3_1", "conv2_2", "conv2_1", "conv1_2"]
+    assert list(ours) == [*convolutions, *(f"relu4_1 {index}" for index in range(3)), "relu3_1 0", "relu3_1 1"]
     for name, pair in ours.items():
         for one, other in zip(pair, theirs[name], strict=True):
             assert bool((one != other).all())
 
 
+def stirred(model: StyleTransferModel) -> StyleTransferModel:
+    """Return the model with blocks and modulation that change something."""
+    modulation = model.decoder.modulation
+    assert modulation is not None
+    with torch.no_grad():
+        modulation.last.weight.normal_(0, 0.02)
+        for blocks in model.decoder.blocks.values():
+            for block in blocks:  # type: ignore[union-attr]
+                block.second.weight.normal_(0, 0.05)
+    return model
+
+
 @torch.no_grad()
 def test_what_is_decoded_has_the_styles_statistics_at_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = narrow_model()
+    model = stirred(narrow_model())
     photo, style = (model.encode(picture(seed)) for seed in (0, 1))
     target = statistics_of(style)
     convolve, inputs = custom_layers._convolve, {}
 
-    def recording(feature: Tensor, convolution: torch.nn.Module, padding: int = 0) -> Tensor:
-        inputs[convolution] = feature
-        return convolve(feature, convolution, padding)
+    def recording(
+        feature: Tensor,
+        convolution: torch.nn.Module,
+        padding: int = 0,
+        before: Map | None = None,
+        after: Map | None = None,
+    ) -> Tensor:
+        inputs[convolution] = scale_and_shift(feature, *before) if before else feature
+        return convolve(feature, convolution, padding, before, after)
 
     monkeypatch.setattr(custom_layers, "_convolve", recording)
-    model.decoder(normalised(photo, statistics_of(photo), target), target)
-    for name, tap in {"conv4_1": "relu4_1", "conv3_4": "relu3_1", "conv2_2": "relu2_1", "conv1_2": "relu1_1"}.items():
-        found = moments(inputs[model.decoder.convolutions[name]])
+    decoder = model.decoder
+    decoder(photo, statistics_of(photo), target)
+    first = {tap: blocks[0].first for tap, blocks in decoder.blocks.items()}  # type: ignore[index, union-attr]
+    for convolution, tap in (
+        (first["relu4_1"], "relu4_1"),
+        (first["relu3_1"], "relu3_1"),
+        (decoder.convolutions["conv2_2"], "relu2_1"),
+        (decoder.convolutions["conv1_2"], "relu1_1"),
+    ):
+        found = moments(inputs[convolution])
         assert torch.allclose(found[0], target[tap][0], atol=1e-3)
         varied = found[1] > 0.01  # a channel that is the same all over stays so
         assert bool(varied.any())
         assert torch.allclose(found[1][varied], target[tap][1][varied], atol=2e-3)
+
+
+def test_maps_in_the_kernels_paint_what_maps_over_the_features_paint() -> None:
+    model = stirred(narrow_model())
+    style = model.style(picture(1))
+    photo = picture(0, 96, 80)
+    painted = model.paint(photo, [style], [1.0])
+    assert painted.requires_grad
+    over_features = painted.detach()
+    with torch.no_grad():
+        in_kernels = model.paint(photo, [style], [1.0])
+    spread = float(over_features.std())
+    assert float((in_kernels - over_features).abs().max()) < 0.05 * spread  # the padding differs, outside the picture
+
+
+def test_blocks_begin_by_adding_nothing() -> None:
+    block = custom_layers.Block(4)
+    feature = torch.randn(2, 4, 6, 5)
+    maps = torch.randn(2, 4, 1, 1), torch.randn(2, 4, 1, 1)
+    assert torch.equal(block(feature, maps), feature)
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 31), (23, 24), (50, 33), (65, 24)])
@@ -297,14 +308,14 @@ def test_a_published_file_of_other_tensors_is_refused_and_nothing_installed(
 
 
 def test_damaged_weights_are_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "adain_decoder.safetensors"
-    path.write_bytes(weights.DECODER_PATH.read_bytes()[:-100])
-    with pytest.raises(WeightsError, match=r"adain_decoder\.safetensors cannot be read"):
-        weights.load_decoder(path)
-    shapes = weights.shapes_of(Decoder(WIDTHS, modulated=True))
+    path = tmp_path / "adain.safetensors"
+    path.write_bytes(weights.NETWORKS_PATH.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"adain\.safetensors cannot be read"):
+        weights.load_networks(path)
+    shapes = weights.shapes_of(weights.Networks())
     save_file({name: torch.zeros(shape, dtype=torch.float16) for name, shape in list(shapes.items())[1:]}, path)
-    with pytest.raises(WeightsError, match=r"adain_decoder\.safetensors has other tensors"):
-        weights.load_decoder(path)
+    with pytest.raises(WeightsError, match=r"adain\.safetensors has other tensors"):
+        weights.load_networks(path)
 
 
 def test_an_unknown_encoder_is_refused_by_name() -> None:
@@ -312,12 +323,3 @@ def test_an_unknown_encoder_is_refused_by_name() -> None:
     with pytest.raises(InvalidRequestError, match="slim, oxford") as caught:
         weights.choose_encoder("vgg19")
     assert caught.value.details["field"] == "encoder"
-
-
-def test_all_decoded_features_get_the_targets_statistics() -> None:
-    model = narrow_model()
-    features = model.encode(picture(0))
-    target = statistics_of(model.encode(picture(1)))
-    for tap, feature in normalised(features, statistics_of(features), target).items():
-        mean, _ = moments(feature)
-        assert torch.allclose(mean, target[tap][0], atol=1e-4)

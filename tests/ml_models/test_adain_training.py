@@ -1,4 +1,4 @@
-"""The decoder's training: what a batch holds, and a run that is cut off and goes on."""
+"""AdaIN's training: what a batch holds, and a run that is cut off and goes on."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from ml_models.adain.statistics import TAPS, statistics_of
-from ml_models.adain.weights import load_decoder, oxford_shapes
+from ml_models.adain.statistics import TAPS, moments
+from ml_models.adain.weights import load_networks, oxford_shapes
 from ml_models.encoders import load_slim
 from ml_models.encoders.teacher import OxfordVGG19
 from ml_models.training import adain_batches
-from ml_models.training.adain_batches import Batches
-from ml_models.training.train_adain import parse, train
+from ml_models.training.adain_batches import FIXED, Batches
+from ml_models.training.train_adain import parse, seen, stepped_together, train
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(judge: Path, folder: Path, steps: int, *more: object) -> tuple[dict[str, object], Path]:
     """Train up to so many steps and return the checkpoint and the weights file."""
-    checkpoint, output = folder / "checkpoint.pt", folder / "decoder.safetensors"
+    checkpoint, output = folder / "checkpoint.pt", folder / "adain.safetensors"
     words = ["--judge", judge, "--photos", folder / "photos", "--paintings", folder / "paintings"]
     words += ["--held-out", folder / "held_photos", "--held-out", folder / "held_paintings", "--crop-px", 32]
     words += ["--batch-size", 3, "--steps", steps, "--checkpoint", checkpoint, "--output", output, *more]
@@ -74,7 +74,7 @@ def test_a_run_that_was_cut_off_goes_on(judge: Path, pictures: Path) -> None:
     assert any(not torch.equal(before[name], after[name]) for name in before)
     with safe_open(output, "pt") as file:
         assert file.metadata()["steps"] == "3"
-    load_decoder(output)
+    load_networks(output)
     rows = [json.loads(line) for line in (pictures / "checkpoint.log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "held_out" in row] == [2, 3]
     assert all(set(row["held_out"]) == {"content", "photo", "style"} for row in rows if "held_out" in row)
@@ -97,6 +97,42 @@ def test_the_same_seed_trains_the_same(judge: Path, pictures: Path) -> None:
     assert all(torch.equal(value, before[name]) for name, value in load_file(output).items())
 
 
+def test_what_is_not_trained_stays_and_the_rest_of_the_encoder_learns(judge: Path, pictures: Path) -> None:
+    _, output = run(judge, pictures, 2)
+    slim = load_slim().state_dict()
+    for name, value in load_networks(output).encoder.state_dict().items():
+        fixed = name.split(".")[1] in {"conv1_1", "conv1_2", "conv2_1"}
+        assert torch.equal(value, slim[name].half().float()) == fixed
+
+
+def test_a_run_needs_no_pictures_kept_out(judge: Path, pictures: Path) -> None:
+    words = ["--judge", judge, "--photos", pictures / "photos", "--paintings", pictures / "paintings"]
+    words += ["--crop-px", 32, "--batch-size", 2, "--steps", 1]
+    words += ["--checkpoint", pictures / "checkpoint.pt", "--output", pictures / "adain.safetensors"]
+    train(parse([str(word) for word in words]))
+    assert (pictures / "adain.safetensors").exists()
+    assert not list(pictures.glob("sheet_*.jpg"))
+
+
+def _step_together(rank: int, address: str, folder: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    parameters = [torch.zeros(2, 3, requires_grad=True), torch.zeros(1, requires_grad=True)]
+    for index, parameter in enumerate(parameters):
+        parameter.grad = torch.full_like(parameter, float(10 * index + rank))
+    seconds = stepped_together(parameters, 1.0 + 2 * rank)
+    torch.save([seconds, *(parameter.grad for parameter in parameters)], folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_processes_that_train_together_have_one_gradient(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_step_together, (f"file://{tmp_path / 'meeting'}", tmp_path), nprocs=2)
+    for rank in range(2):
+        seconds, one, other = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert seconds == 2.0
+        assert torch.equal(one, torch.full((2, 3), 0.5))
+        assert torch.equal(other, torch.tensor([10.5]))
+
+
 def batches(judge: Path) -> Batches:
     generator = torch.Generator().manual_seed(0)
     photos, paintings = (
@@ -107,23 +143,36 @@ def batches(judge: Path) -> Batches:
 
 def test_a_batch_is_what_its_photos_and_styles_give(judge: Path) -> None:
     batch = batches(judge).draw(4)
-    own = statistics_of(batch.features)
-    for tap in TAPS:
-        for found, given in zip(own[tap], batch.own[tap], strict=True):
+    for tap in FIXED:
+        for found, given in zip(moments(batch.photo[tap]), batch.own[tap], strict=True):
             assert torch.allclose(found, given, atol=1e-5)
-        assert batch.own[tap][0].shape == batch.style[tap][0].shape
-        assert not torch.equal(batch.own[tap][0], batch.style[tap][0])
-    assert batch.judged.shape == (4, 512, 4, 4)
+        assert batch.own[tap][0].shape == batch.style_own[tap][0].shape
+        assert not torch.equal(batch.own[tap][0], batch.style_own[tap][0])
+    assert torch.allclose(moments(batch.style)[1], batch.style_own[FIXED[-1]][1], atol=1e-5)
+    assert batch.style.shape == (4, 64, 24, 24)
+    assert batch.photo["relu1_1"].shape == (4, 32, 96, 96)
+    assert batch.judged.shape == (4, 512, 4, 4)  # without the margin
     assert batch.strength.shape == (4, 1, 1, 1)
+
+
+def test_what_the_encoder_sees_of_a_batch_is_what_it_sees_of_the_pictures(judge: Path) -> None:
+    drawn, encoder = batches(judge), load_slim()
+    crop = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    whole = encoder.raw(crop, TAPS)
+    batch = drawn.draw(2)
+    batch.photo.update({tap: whole[tap] for tap in FIXED})
+    features, own, style = seen(encoder, batch)
+    for tap in TAPS:
+        assert torch.allclose(features[tap], whole[tap], atol=1e-5)
+        assert own[tap][0].shape == style[tap][0].shape
 
 
 def test_what_is_kept_is_bounded_and_the_newest_are_drawn(judge: Path) -> None:
     drawn = batches(judge)
     for _ in range(7):
         batch = drawn.draw(3)
-        assert torch.equal(batch.judged[0], drawn.known_photos[-2]["judged"][0])
-        assert torch.equal(batch.judged[1], drawn.known_photos[-1]["judged"][0])
-        assert torch.equal(batch.style["relu4_1"][0][0], drawn.known_styles[-1]["own relu4_1 0"][0])
+        assert torch.equal(batch.judged[0], drawn.known_photos[-1]["judged"][0])
+        assert torch.equal(batch.style_own["relu2_1"][0][0], drawn.known_styles[-1]["own relu2_1 0"][0])
     assert len(drawn.known_photos) == 9
     assert len(drawn.known_styles) == 9
 
