@@ -136,6 +136,9 @@ def measure_styles(networks: Networks, batches: Batches) -> None:
     spread, centre = torch.std_mean(values, dim=0)
     networks.decoder.modulation.centre.copy_(centre)
     networks.decoder.modulation.spread.copy_(spread + 0.1 * spread.mean())
+    if distributed.is_initialized():
+        for buffer in networks.buffers():
+            distributed.broadcast(buffer, 0)
 
 
 def stepped_together(parameters: Sequence[Tensor], seconds: float) -> float:
