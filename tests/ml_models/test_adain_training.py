@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,8 +116,10 @@ def test_a_run_needs_no_pictures_kept_out(judge: Path, pictures: Path) -> None:
     assert not list(pictures.glob("sheet_*.jpg"))
 
 
-def _step_together(rank: int, address: str, folder: Path) -> None:
-    torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+def step_together(rank: int, folder: Path) -> None:
+    """Take one of two processes' part in a step."""
+    meeting = (folder / "meeting").as_uri()
+    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     parameters = [torch.zeros(2, 3, requires_grad=True), torch.zeros(1, requires_grad=True)]
     for index, parameter in enumerate(parameters):
         parameter.grad = torch.full_like(parameter, float(10 * index + rank))
@@ -125,7 +129,10 @@ def _step_together(rank: int, address: str, folder: Path) -> None:
 
 
 def test_processes_that_train_together_have_one_gradient(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_step_together, (f"file://{tmp_path / 'meeting'}", tmp_path), nprocs=2)
+    program = "import sys; from pathlib import Path; from tests.ml_models.test_adain_training import step_together; "
+    program += "step_together(int(sys.argv[1]), Path(sys.argv[2]))"
+    processes = [subprocess.Popen([sys.executable, "-c", program, str(rank), tmp_path]) for rank in range(2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
     for rank in range(2):
         seconds, one, other = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert seconds == 2.0
