@@ -16,8 +16,6 @@ from ml_models.encoders.vgg import CONVOLUTIONS, POOLED_BEFORE
 MIRRORED = tuple(reversed(CONVOLUTIONS))
 #: The encoder's features that join the decoder's of the same size, by the convolution after which it has this size.
 JOINED_AFTER = {"conv4_1": "relu3_1", "conv3_1": "relu2_1", "conv2_1": "relu1_1"}
-#: The features that are decoded, the deepest first.
-DECODED = ("relu4_1", *JOINED_AFTER.values())
 #: Residual blocks that work on what has just got the style's statistics of a tap, at its size: most of what the judge
 #: of a painting misses otherwise is at relu3_1 and relu4_1, and there a convolution costs little.
 BLOCKS = {"relu4_1": 3, "relu3_1": 2}
@@ -116,8 +114,6 @@ class Decoder(nn.Module):
         inputs = dict(zip(CONVOLUTIONS, (3, *widths), strict=False))
         outputs = dict(zip(CONVOLUTIONS, widths, strict=True))
         self.convolutions = nn.ModuleDict({name: nn.Conv2d(outputs[name], inputs[name], 3) for name in MIRRORED})
-        #: What forward takes.
-        self.taps = DECODED if modulated else DECODED[:1]
         self.modulation: Modulation | None = None
         self.joins, self.blocks = nn.ModuleDict(), nn.ModuleDict()
         if modulated:
@@ -135,7 +131,7 @@ class Decoder(nn.Module):
         """Return the image (B, 3, H, W).
 
         Args:
-            features: of the photo at self.taps: "relu4_1" (B, C, H / 8, W / 8) and, where modulated, "relu3_1"
+            features: of the photo: "relu4_1" (B, C, H / 8, W / 8) and, where modulated, "relu3_1"
                 (B, C, H / 4, W / 4), "relu2_1" and "relu1_1".
             own: the photo's statistics.
             target: those that it gets.
