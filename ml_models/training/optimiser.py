@@ -13,18 +13,28 @@ WARM_UP_STEPS = 100
 
 
 class Optimiser:
-    """Muon (Jordan 2024) for kernels of convolutions, which it sees as matrices, and Adam for the other parameters.
+    """Muon (Jordan 2024) for kernels, those of convolutions seen as matrices, and Adam for the other parameters.
 
     Args:
-        kernels: of shape (D, C, h, w); none where Adam alone is to be used.
+        kernels: of shape (D, C, h, w) or (D, C); none where Adam alone is to be used.
         others: all other parameters.
         muon_rate, adam_rate: full rates of learning.
+        kept: those of the kernels that keep the norm that they begin with (Karras et al. 2024, arXiv:2312.02696), where
+            what they give is brought to given statistics: there a norm means nothing and grows all the same, and the
+            larger a kernel, the less a step changes of it.
     """
 
     def __init__(
-        self, kernels: Sequence[Tensor], others: Iterable[Tensor], *, muon_rate: float = 2e-3, adam_rate: float = 2e-3
+        self,
+        kernels: Sequence[Tensor],
+        others: Iterable[Tensor],
+        *,
+        muon_rate: float = 2e-3,
+        adam_rate: float = 2e-3,
+        kept: Sequence[Tensor] = (),
     ) -> None:
         self.kernels = list(kernels)
+        self.norms = [(kernel, kernel.detach().norm()) for kernel in kept]
         self.matrices = [nn.Parameter(kernel.data.view(len(kernel), -1)) for kernel in self.kernels]
         self.parts: list[tuple[torch.optim.Optimizer, float]] = [
             (torch.optim.Adam(list(others), lr=adam_rate, betas=(0.9, 0.99)), adam_rate)
@@ -41,6 +51,8 @@ class Optimiser:
             for group in part.param_groups:
                 group["lr"] = rate * share
             part.step()
+        for kernel, norm in self.norms:
+            kernel.data.mul_(norm / kernel.detach().norm())
 
     def state(self) -> list[dict[str, object]]:
         return [part.state_dict() for part, _ in self.parts]
