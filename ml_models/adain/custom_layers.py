@@ -7,7 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, interpolate, linear, pad, silu
+from torch.nn.functional import conv2d, interpolate, leaky_relu_, linear, pad, silu
 
 from ml_models.adain.statistics import TAPS, Moments, Statistics, moments, scale_and_shift
 from ml_models.encoders.vgg import CONVOLUTIONS, POOLED_BEFORE
@@ -16,11 +16,10 @@ from ml_models.encoders.vgg import CONVOLUTIONS, POOLED_BEFORE
 MIRRORED = tuple(reversed(CONVOLUTIONS))
 #: The encoder's features that join the decoder's of the same size, by the convolution after which it has this size.
 JOINED_AFTER = {"conv4_1": "relu3_1", "conv3_1": "relu2_1", "conv2_1": "relu1_1"}
-#: Residual blocks that work on what has just got the style's statistics of a tap, at its size: most of what the judge
-#: of a painting misses otherwise is at relu3_1 and relu4_1, and there a convolution costs little.
-BLOCKS = {"relu4_1": 3, "relu3_1": 2}
+#: Of the modulated decoder's activations below zero. With none most channels of conv1_2 fell silent in training.
+SLOPE = 0.1
 #: Values between the statistics and what they do to the decoder.
-HIDDEN = 128
+HIDDEN = 96
 
 #: A scale and a shift of each channel, both (B, C, 1, 1) float32.
 Map = tuple[Tensor, Tensor]
@@ -79,32 +78,14 @@ def flat(statistics: Statistics) -> Tensor:
     return torch.cat([moment.flatten(1) for tap in TAPS for moment in statistics[tap]], dim=1)
 
 
-class Block(nn.Module):
-    """Adds to a feature (B, C, H, W) what two 3x3 convolutions make of it (He et al. 2016, arXiv:1512.03385).
-
-    It begins by adding nothing.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3)
-        self.second = nn.Conv2d(channels, channels, 3)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
-
-    def forward(self, feature: Tensor, modulation: Map) -> Tensor:
-        hidden = _convolve(feature, self.first, padding=1, after=modulation).relu_()
-        return feature + _convolve(hidden, self.second, padding=1)
-
-
 class Decoder(nn.Module):
     """Maps features of the encoder, of the style's statistics, to RGB, about 0..1, of 8 times relu4_1's size.
 
     It computes in the type of the features and in channels-last memory.
 
     Args:
-        widths: output channels of the encoder's convolutions, conv1_1 first.
-        modulated: with Modulation and BLOCKS; with the encoder's features of larger sizes joined in, each time brought
+        widths: output channels of the convolutions that it mirrors, conv1_1 first; at TAPS the encoder's.
+        modulated: with Modulation; with the encoder's features of larger sizes joined in, each time brought
             to the style's statistics of that size, which are what it is judged by; and padded with zeros, so that a
             margin is to be cut off. Otherwise as published: relu4_1 alone, padded by reflection.
     """
@@ -115,16 +96,10 @@ class Decoder(nn.Module):
         outputs = dict(zip(CONVOLUTIONS, widths, strict=True))
         self.convolutions = nn.ModuleDict({name: nn.Conv2d(outputs[name], inputs[name], 3) for name in MIRRORED})
         self.modulation: Modulation | None = None
-        self.joins, self.blocks = nn.ModuleDict(), nn.ModuleDict()
+        self.joins = nn.ModuleDict()
         if modulated:
             taps = {tap: outputs[f"conv{tap[4:]}"] for tap in TAPS}
-            blocks = {f"{tap} {index}": taps[tap] for tap, count in BLOCKS.items() for index in range(count)}
-            self.modulation = Modulation(
-                2 * sum(taps.values()), {name: inputs[name] for name in MIRRORED[:-1]} | blocks
-            )
-            self.blocks.update(
-                {tap: nn.ModuleList(Block(taps[tap]) for _ in range(count)) for tap, count in BLOCKS.items()}
-            )
+            self.modulation = Modulation(2 * sum(taps.values()), {name: inputs[name] for name in MIRRORED[:-1]})
             self.joins = nn.ModuleDict({tap: nn.Conv2d(taps[tap], taps[tap], 1) for tap in JOINED_AFTER.values()})
 
     def forward(self, features: Mapping[str, Tensor], own: Statistics, target: Statistics) -> Tensor:
@@ -138,7 +113,6 @@ class Decoder(nn.Module):
         """
         modulated = self.modulation(target) if self.modulation else {}
         hidden = adaptive_instance_normalisation(features["relu4_1"], own["relu4_1"], target["relu4_1"])
-        hidden = self._refined(hidden, "relu4_1", modulated)
         before: Map | None = None
         for name, convolution in self.convolutions.items():
             if not self.modulation:
@@ -146,23 +120,17 @@ class Decoder(nn.Module):
             padding = 1 if self.modulation else 0
             hidden = _convolve(hidden, convolution, padding, before=before, after=modulated.get(name))
             if name != MIRRORED[-1]:
-                hidden = hidden.relu_()
+                hidden = leaky_relu_(hidden, SLOPE) if self.modulation else hidden.relu_()
+            tap, before = JOINED_AFTER.get(name, ""), None
+            if tap in self.joins:
+                # Else what grows from layer to layer drowns what is joined in.
+                hidden = scale_and_shift(hidden, *scale_and_shift_from(moments(hidden), target[tap]))
             if name in POOLED_BEFORE:
                 hidden = interpolate(hidden, scale_factor=2.0, mode="nearest")
-            tap, before = JOINED_AFTER.get(name, ""), None
             if tap in self.joins:
                 to_style = scale_and_shift_from(own[tap], target[tap])
                 hidden += _convolve(features[tap], self.joins[tap], before=to_style)
                 before = scale_and_shift_from(moments(hidden), target[tap])
-            if tap in self.blocks and before:
-                hidden, before = self._refined(scale_and_shift(hidden, *before), tap, modulated), None
-        return hidden
-
-    def _refined(self, hidden: Tensor, tap: str, modulated: Mapping[str, Map]) -> Tensor:
-        """Return what the tap's blocks make of a feature of its size."""
-        if tap in self.blocks:
-            for index, block in enumerate(cast(nn.ModuleList, self.blocks[tap])):
-                hidden = block(hidden, modulated[f"{tap} {index}"])
         return hidden
 
 

@@ -13,7 +13,6 @@ from ml_models.adain.build_style_transfer_model import MARGIN_PX, StyleTransferM
 from ml_models.adain.custom_layers import MIRRORED, Decoder
 from ml_models.adain.statistics import TAPS
 from ml_models.devices import half_precision
-from ml_models.encoders.slim import WIDTHS
 from ml_models.encoders.teacher import CONVOLUTIONS, OxfordVGG19
 from ml_models.encoders.vgg import TruncatedVGG
 from ml_models.errors import WeightsError
@@ -27,6 +26,10 @@ PUBLISHED_ENCODER_PATH = FOLDER / "vgg_normalised_relu4_1.safetensors"
 PUBLISHED_DECODER_PATH = FOLDER / "published_decoder.safetensors"
 ENCODERS = ("slim", "oxford")
 OXFORD_WIDTHS = (64, 64, 128, 128, 256, 256, 256, 256, 512)
+#: Of the packaged encoder: up to conv2_1 those of the slim one, then those of VGG19.
+WIDTHS = (32, 32, 64, 128, 256, 256, 256, 256, 512)
+#: Of what the decoder mirrors: what follows a join is as wide as the tap that joins.
+MIRRORED_WIDTHS = (32, 32, 64, 64, 256, 256, 256, 256, 512)
 #: Index in the Sequential of pytorch-AdaIN's decoder, in the order of MIRRORED.
 PUBLISHED_INDICES = (1, 5, 8, 11, 14, 18, 21, 25, 28)
 
@@ -46,18 +49,18 @@ def load_model(encoder: str, device: torch.device) -> StyleTransferModel:
         return published_model(PUBLISHED_ENCODER_PATH, PUBLISHED_DECODER_PATH, device)
     networks, precision = load_networks(NETWORKS_PATH).to(device), half_precision(device)
     network, decoder = networks.encoder, networks.decoder
-    for part in (network, decoder.convolutions, decoder.joins, decoder.blocks):
+    for part in (network, decoder.convolutions, decoder.joins):
         part.to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return StyleTransferModel(lambda image: network.raw(image, TAPS), decoder, MARGIN_PX)
 
 
 class Networks(nn.Module):
-    """The packaged encoder, of half of VGG19's widths, and the decoder that was trained with it."""
+    """The packaged encoder, and the decoder that was trained with it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = TruncatedVGG(WIDTHS)
-        self.decoder = Decoder(WIDTHS, modulated=True)
+        self.decoder = Decoder(MIRRORED_WIDTHS, modulated=True)
 
 
 def load_networks(path: Path) -> Networks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ POOLED_BEFORE = frozenset({"conv2_1", "conv3_1", "conv4_1"})
 
 
 class OxfordVGG19(nn.Module):
-    """Maps RGB in 0..1, shape (B, 3, H, W), to {tap: feature} at relu1_1, relu2_1, relu3_1 and relu4_1."""
+    """Maps RGB in 0..1, shape (B, 3, H, W), to {tap: feature}, before a ReLU ("conv2_1") or after it ("relu2_1")."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ class OxfordVGG19(nn.Module):
         self.requires_grad_(False)
 
     def forward(
-        self, image: Tensor, taps: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+        self, image: Tensor, taps: Sequence[str] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
     ) -> dict[str, Tensor]:
         """Return {tap: (B, C, H / 2**k, W / 2**k)}."""
         features: dict[str, Tensor] = {}
@@ -51,8 +52,8 @@ class OxfordVGG19(nn.Module):
         for name, convolution in self.convolutions.items():
             if name in POOLED_BEFORE:
                 hidden = nn.functional.max_pool2d(hidden, 2, ceil_mode=True)
-            hidden = nn.functional.relu(convolution(hidden))
-            tap = f"relu{name[4:]}"
-            if tap in taps:
-                features[tap] = hidden
+            convolved = convolution(hidden)
+            hidden = nn.functional.relu(convolved)
+            found = {name: convolved, f"relu{name[4:]}": hidden}
+            features |= {tap: feature for tap, feature in found.items() if tap in taps}
         return features

@@ -1,4 +1,4 @@
-"""Batches for AdaIN: photos and styles as the judge and the fixed part of the encoder see them, used several times.
+"""Batches for AdaIN: photos and styles as the judge and the encoder see them, used several times.
 
 To see a picture costs as much as to paint it. So of a batch only a few photos and styles are new, and
 the others are drawn from those of earlier batches, in new pairs.
@@ -6,7 +6,6 @@ the others are drawn from those of earlier batches, in new pairs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,21 +25,16 @@ STYLE_PX = 256
 #: Share of a batch that is painted with less than full strength, down to none, which is the photo itself.
 WEAKER_SHARE = 0.25
 
-#: Taps of the encoder up to the last convolution that is not trained.
-FIXED = ("relu1_1", "relu2_1")
-
 Entry = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pairs of photos and styles, as far as they do not change in training.
+    """Pairs of photos and styles.
 
     Attributes:
-        photo: features of the photos at FIXED.
-        own: their statistics there.
-        style: features of the styles at the last of FIXED.
-        style_own: statistics of the styles at FIXED.
+        photo: features of the photos at TAPS, by the encoder.
+        own, style: statistics of photos and styles, by the encoder.
         judged: relu4_1 of the photos without their margin, by the judge.
         judged_own, judged_style: statistics of photos, without their margin, and styles, by the judge.
         strength: (B, 1, 1, 1), 0..1.
@@ -48,8 +42,7 @@ class Batch:
 
     photo: dict[str, Tensor]
     own: dict[str, Moments]
-    style: Tensor
-    style_own: dict[str, Moments]
+    style: dict[str, Moments]
     judged: Tensor
     judged_own: dict[str, Moments]
     judged_style: dict[str, Moments]
@@ -57,7 +50,7 @@ class Batch:
 
 
 class Batches:
-    """Draws batches; photos and paintings hold RGB uint8 (3, H, W)."""
+    """Draws batches; encoder and judge are of one type, and photos and paintings RGB uint8 (3, H, W)."""
 
     def __init__(
         self,
@@ -87,13 +80,12 @@ class Batches:
         strength = torch.rand(size, generator=self.generator)
         strength[torch.rand(size, generator=self.generator) >= WEAKER_SHARE] = 1.0
         return Batch(
-            {tap: photos[tap] for tap in FIXED},
-            _moments(photos, "own", FIXED),
-            styles[FIXED[-1]],
-            _moments(styles, "own", FIXED),
+            {tap: photos[tap] for tap in TAPS},
+            _moments(photos, "own"),
+            _moments(styles, "own"),
             photos["judged"],
-            _moments(photos, "judged", TAPS),
-            _moments(styles, "judged", TAPS),
+            _moments(photos, "judged"),
+            _moments(styles, "judged"),
             strength.view(-1, 1, 1, 1),
         )
 
@@ -105,12 +97,12 @@ class Batches:
     @torch.no_grad()
     def _add_styles(self, count: int) -> None:
         features, judged = self._seen([self.paintings.crop() for _ in range(count)], 0)
-        self._keep(self.known_styles, {FIXED[-1]: features[FIXED[-1]]}, features, judged, NEW_STYLES)
+        self._keep(self.known_styles, {}, features, judged, NEW_STYLES)
 
     def _seen(self, crops: list[Tensor], margin_px: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return what the encoder sees of crops, and the judge without their margin."""
         batch = torch.cat(crops).contiguous(memory_format=torch.channels_last)
-        return self.encoder.raw(batch, FIXED), self.judge(without_margin(batch, margin_px).to(self.encoder.dtype))
+        return self.encoder.raw(batch, TAPS), self.judge(without_margin(batch, margin_px).to(self.encoder.dtype))
 
     def _keep(self, known: list[Entry], entries: Entry, features: Entry, judged: Entry, new: int) -> None:
         """Add the entries and statistics; one that there is no room for takes the place of one drawn by lot."""
@@ -150,5 +142,5 @@ def _named(features: dict[str, Tensor], whose: str) -> Entry:
     return {f"{whose} {tap} {index}": moment for tap in features for index, moment in enumerate(moments(features[tap]))}
 
 
-def _moments(entry: Entry, whose: str, taps: Sequence[str]) -> dict[str, Moments]:
-    return {tap: (entry[f"{whose} {tap} 0"], entry[f"{whose} {tap} 1"]) for tap in taps}
+def _moments(entry: Entry, whose: str) -> dict[str, Moments]:
+    return {tap: (entry[f"{whose} {tap} 0"], entry[f"{whose} {tap} 1"]) for tap in TAPS}

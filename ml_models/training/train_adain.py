@@ -1,6 +1,6 @@
-"""Train AdaIN: its decoder, and its encoder from relu2_1 on, which begins as the packaged slim one.
+"""Train AdaIN's decoder, behind the encoder that `distil_adain_encoder` has written.
 
-    python -m ml_models.training.train_adain --judge vgg_normalised_relu4_1.safetensors \
+    python -m ml_models.training.train_adain --encoder encoder.safetensors --judge vgg_normalised_relu4_1.safetensors \
         --photos PHOTOS --paintings PAINTINGS --held-out PHOTOS/kodak --held-out PAINTINGS/styleid_sty --minutes 75
 
 On several processes (python -m torch.distributed.run --standalone --nproc-per-node 2 -m ml_models.training.train_adain)
@@ -18,33 +18,34 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, distributed, nn
-from torch.nn.functional import conv2d, mse_loss
+from safetensors.torch import load_file, save_file
+from torch import Tensor, distributed
+from torch.nn.functional import mse_loss
 from tqdm import tqdm
 
 from ml_models.adain.build_style_transfer_model import MARGIN_PX, StyleTransferModel, without_margin
 from ml_models.adain.custom_layers import Decoder, adaptive_instance_normalisation, flat
-from ml_models.adain.statistics import TAPS, Moments, mixed, moments, statistics_of
+from ml_models.adain.statistics import TAPS, mixed, statistics_of
 from ml_models.adain.weights import Networks, load_networks, published_model
 from ml_models.devices import half_precision
-from ml_models.encoders import load_slim
 from ml_models.encoders.teacher import OxfordVGG19
-from ml_models.encoders.vgg import TruncatedVGG
 from ml_models.losses import total_variation
-from ml_models.training.adain_batches import FIXED, Batch, Batches
+from ml_models.training.adain_batches import Batch, Batches
 from ml_models.training.adain_sheets import HeldOut, painter
+from ml_models.training.begin_adain_decoder import set_random, solve
 from ml_models.training.log import append_row
 from ml_models.training.optimiser import Optimiser, average_into, rate_share
-from ml_models.training.pictures import find_pictures, load_pictures
+from ml_models.training.pictures import CropSampler, find_pictures, load_pictures
 
 AVERAGE_DECAY = 0.998
 #: The style's weight begins with this share of itself and is whole after this share of the run.
 STYLE_START, STYLE_RISE = 0.1, 0.3
 SHORT_SIDE_PX = 384
+#: Side of the crops that the decoder's first weights are found with.
+SOLVED_PX = 256
 #: Of the squared distance by which colours leave 0..1.
 RANGE_WEIGHT = 20.0
 #: Which of the processes that train together this one is; the first writes.
@@ -52,75 +53,24 @@ RANK = int(os.environ.get("RANK", "0"))
 OUTPUT = Path(__file__).parents[1] / "adain/pretrained_models/adain.safetensors"
 
 
-def fresh_networks() -> Networks:
-    networks = Networks()
-    networks.encoder.load_state_dict(load_slim().state_dict(), strict=False)
-    decoder = networks.decoder
-    for convolution in decoder.convolutions.values():
-        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")  # type: ignore[arg-type]
-        nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
-    for tap, join in decoder.joins.items():
-        # What is joined in is at first the normalised feature itself: forms are there from the start. The pixels' own
-        # layer begins with nothing, for as long as it gives all forms, nothing deeper learns to.
-        (nn.init.zeros_ if tap == "relu1_1" else nn.init.dirac_)(join.weight)  # type: ignore[arg-type]
-        nn.init.zeros_(join.bias)  # type: ignore[arg-type]
-    last = decoder.convolutions["conv1_1"]
-    with torch.no_grad():
-        last.weight.mul_(0.1)  # type: ignore[operator]
-        last.bias.fill_(0.5)  # type: ignore[operator]
-    return networks
+def optimiser_of(decoder: Decoder, muon_rate: float, adam_rate: float) -> Optimiser:
+    """Return Muon for all kernels, the linear ones too, and Adam for the biases."""
+    kernels, biases = (
+        [each for each in decoder.parameters() if (each.dim() > 1) == wanted] for wanted in (True, False)
+    )
+    kept = [cast(Tensor, convolution.weight) for convolution in decoder.convolutions.values()][:-1]
+    return Optimiser(kernels, biases, muon_rate=muon_rate, adam_rate=adam_rate, kept=kept)
 
 
-class Goal(nn.Module):
-    """Tells AdaIN's target in the judge's space from what the deepest blocks give; for training alone.
-
-    A loss on it reaches the encoder and these blocks directly, and not through everything that is behind them.
-    """
-
-    def __init__(self, decoder: Decoder) -> None:
-        super().__init__()
-        deepest: Any = decoder.blocks["relu4_1"]
-        self.map = nn.Conv2d(deepest[-1].first.out_channels, 512, 1)
-        self.given = torch.empty(0)
-        deepest[-1].register_forward_hook(self._take)
-
-    def _take(self, block: nn.Module, arguments: object, given: Tensor) -> None:
-        self.given = given
-
-    def loss(self, goal: Tensor, wanted: Moments) -> Tensor:
-        """Return the squared distance from the goal (B, C, H, W), which has no margin."""
-        weight, bias = self.map.weight.to(self.given.dtype), self.map.bias.to(self.given.dtype)  # type: ignore[union-attr]
-        told = conv2d(without_margin(self.given, MARGIN_PX // 8), weight, bias).relu_()
-        return mse_loss(adaptive_instance_normalisation(told, moments(told), wanted).float(), goal.float())
-
-
-def optimiser_of(networks: nn.ModuleList, muon_rate: float, adam_rate: float) -> Optimiser:
-    """Return Muon for the 3x3 kernels but the one that gives colours, and Adam for the rest."""
-    trained = [(name, each) for name, each in networks.named_parameters() if each.requires_grad]
-    chosen = {name for name, each in trained if each.shape[2:] == (3, 3) and each.shape[0] > 3}
-    kernels, others = ([each for name, each in trained if (name in chosen) == wanted] for wanted in (True, False))
-    return Optimiser(kernels, others, muon_rate=muon_rate, adam_rate=adam_rate)
-
-
-def seen(encoder: TruncatedVGG, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Moments], dict[str, Moments]]:
-    """Return the photos' features, their statistics and those of the styles, of which no gradient goes back."""
-    further = encoder.after(FIXED[-1], batch.photo[FIXED[-1]], TAPS[len(FIXED) :])
-    own = batch.own | {tap: moments(feature) for tap, feature in further.items()}
-    with torch.no_grad():
-        style = encoder.after(FIXED[-1], batch.style, TAPS[len(FIXED) :])
-    return batch.photo | further, own, batch.style_own | {tap: moments(feature) for tap, feature in style.items()}
-
-
-def losses_of(networks: Networks, judge: OxfordVGG19, batch: Batch, head: Goal) -> dict[str, Tensor]:
-    """Return content and style (equations 12 and 13 of the paper), the goal's, and those of variation and range."""
-    features, own, style = seen(networks.encoder, batch)
-    target = mixed([own, style], [1 - batch.strength, batch.strength])
+def losses_of(decoder: Decoder, judge: OxfordVGG19, batch: Batch) -> dict[str, Tensor]:
+    """Return content and style (equations 12 and 13 of the paper), and those of variation and range."""
+    target = mixed([batch.own, batch.style], [1 - batch.strength, batch.strength])
     wanted = mixed([batch.judged_own, batch.judged_style], [1 - batch.strength, batch.strength])
     # Without the margin, as at painting: what is judged but not shown is where statistics are made up for.
-    image = without_margin(networks.decoder(features, own, target), MARGIN_PX)
+    image = without_margin(decoder(batch.photo, batch.own, target), MARGIN_PX)
     judged = judge(image)
     goal = adaptive_instance_normalisation(batch.judged, batch.judged_own["relu4_1"], wanted["relu4_1"])
-    losses = {"content": mse_loss(judged["relu4_1"].float(), goal.float()), "goal": head.loss(goal, wanted["relu4_1"])}
+    losses = {"content": mse_loss(judged["relu4_1"].float(), goal.float())}
     for tap, (mean, deviation) in statistics_of(judged).items():
         losses[tap] = mse_loss(mean, wanted[tap][0]) + mse_loss(deviation, wanted[tap][1])
     losses["variation"] = total_variation(image.float())
@@ -128,17 +78,14 @@ def losses_of(networks: Networks, judge: OxfordVGG19, batch: Batch, head: Goal) 
     return losses
 
 
-def measure_styles(networks: Networks, batches: Batches) -> None:
+def measure_styles(decoder: Decoder, batches: Batches) -> None:
     """Tell the decoder where the statistics of styles lie."""
-    if networks.decoder.modulation is None:
+    if decoder.modulation is None:
         return
-    values = torch.cat([flat(seen(networks.encoder, batches.draw(8))[2]) for _ in range(8)]).detach()
+    values = torch.cat([flat(batches.draw(8).style) for _ in range(8)])
     spread, centre = torch.std_mean(values, dim=0)
-    networks.decoder.modulation.centre.copy_(centre)
-    networks.decoder.modulation.spread.copy_(spread + 0.1 * spread.mean())
-    if distributed.is_initialized():
-        for buffer in networks.buffers():
-            distributed.broadcast(buffer, 0)
+    decoder.modulation.centre.copy_(centre)
+    decoder.modulation.spread.copy_(spread + 0.1 * spread.mean())
 
 
 def stepped_together(parameters: Sequence[Tensor], seconds: float) -> float:
@@ -167,27 +114,39 @@ class Training:
             load_pictures(folders, arguments.held_out, SHORT_SIDE_PX, arguments.stride)
             for folders in (arguments.photos, arguments.paintings)
         )
-        self.networks = load_networks(arguments.begin) if arguments.begin else fresh_networks()
-        self.networks.requires_grad_()
-        # A copy of what is not trained, in half precision.
+        self.networks = load_networks(arguments.begin) if arguments.begin else Networks()
+        if arguments.encoder:
+            self.networks.encoder.load_state_dict(load_file(arguments.encoder))
+        self.networks.encoder.requires_grad_(False)
+        self.decoder = self.networks.decoder.requires_grad_()
+        # As at painting.
         encoder = copy.deepcopy(self.networks.encoder).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for name, convolution in self.networks.encoder.convolutions.items():
-            convolution.requires_grad_(name > f"conv{FIXED[-1][4:]}")
         self.batches = Batches(encoder, self.judge, photos, paintings, arguments.crop_px, arguments.seed + 10 * RANK)
         self.average = copy.deepcopy(self.networks)
-        self.goal = Goal(self.networks.decoder)
-        self.trained = nn.ModuleList([self.networks, self.goal])
-        self.parameters = [parameter for parameter in self.trained.parameters() if parameter.requires_grad]
-        self.optimiser = optimiser_of(self.trained, arguments.muon_rate, arguments.adam_rate)
+        self.parameters = list(self.decoder.parameters())
         self.steps, self.seconds, self.last_seconds = 0, 0.0, 0.0
-        if arguments.checkpoint.exists():
-            self._resume()
+        state = torch.load(arguments.checkpoint, weights_only=True) if arguments.checkpoint.exists() else None
+        if state:
+            self.networks.load_state_dict(state["networks"])
         elif not arguments.begin:
-            measure_styles(self.networks, self.batches)
-            self.average.load_state_dict(self.networks.state_dict())
+            self._begin(CropSampler(photos, paintings, [], SOLVED_PX, arguments.seed))
+        # It keeps the norms that it finds.
+        self.optimiser = optimiser_of(self.decoder, arguments.muon_rate, arguments.adam_rate)
+        if state:
+            self._resume(state)
         self.held_out = HeldOut(
             self.judge, [find_pictures([folder])[:: arguments.held_out_stride] for folder in arguments.held_out]
         )
+
+    def _begin(self, sampler: CropSampler) -> None:
+        set_random(self.decoder)
+        measure_styles(self.decoder, self.batches)
+        if RANK == 0 and self.arguments.solved_crops:
+            solve(self.decoder, self.batches.encoder, [sampler.crop() for _ in range(self.arguments.solved_crops)])
+        if distributed.is_initialized():
+            for value in self.decoder.state_dict().values():
+                distributed.broadcast(value, 0)
+        self.average.load_state_dict(self.networks.state_dict())
 
     @property
     def done(self) -> float:
@@ -208,9 +167,9 @@ class Training:
     def step(self) -> dict[str, float]:
         """Take one step and return the losses."""
         started = time.perf_counter()
-        losses = losses_of(self.networks, self.judge, self.batches.draw(self.arguments.batch_size), self.goal)
+        losses = losses_of(self.decoder, self.judge, self.batches.draw(self.arguments.batch_size))
         losses["style"] = torch.stack([losses[tap] for tap in TAPS]).sum()
-        loss = losses["content"] + losses["goal"] + self.style_weight * losses["style"]
+        loss = losses["content"] + self.style_weight * losses["style"]
         loss = loss + self.arguments.variation_weight * losses["variation"] + RANGE_WEIGHT * losses["range"]
         for parameter in self.parameters:
             parameter.grad = None
@@ -227,7 +186,7 @@ class Training:
         """Write the checkpoint and the averaged weights."""
         torch.save(
             {
-                "trained": self.trained.state_dict(),
+                "networks": self.networks.state_dict(),
                 "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state(),
                 "generators": self.batches.state(),
@@ -241,7 +200,7 @@ class Training:
 
     def evaluate(self, others: list[list[Tensor]]) -> dict[str, float]:
         """Write a sheet of held-out pairs, with columns of others beside ours, and return the losses on them."""
-        encoder = copy.deepcopy(self.average.encoder).to(self.batches.encoder.dtype)
+        encoder = self.batches.encoder
         model = StyleTransferModel(lambda image: encoder.raw(image, TAPS), self.average.decoder)
         measured, images = self.held_out.measure(painter(model))
         sheet = self.held_out.sheet([images, *others])
@@ -253,9 +212,7 @@ class Training:
         log = self.arguments.checkpoint.with_suffix(".log.jsonl")
         append_row(log, {"step": self.steps, "seconds": round(self.seconds)} | row)
 
-    def _resume(self) -> None:
-        state = torch.load(self.arguments.checkpoint, weights_only=True)
-        self.trained.load_state_dict(state["trained"])
+    def _resume(self, state: dict[str, Any]) -> None:
         self.average.load_state_dict(state["average"])
         self.optimiser.load(state["optimiser"])
         self.steps, self.seconds = state["step"], state["seconds"]
@@ -301,13 +258,17 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--held-out", type=Path, action="append", default=[], help="photos, then paintings")
     parser.add_argument("--held-out-stride", type=int, default=3)
     parser.add_argument("--from", dest="begin", type=Path, help="weights to go on from, where there is no checkpoint")
+    parser.add_argument("--encoder", type=Path, help="a distilled one; needed where there is nothing to go on from")
+    parser.add_argument(
+        "--solved-crops", type=int, default=240, help="that the first weights are found with, 0 for random ones"
+    )
     parser.add_argument("--stride", type=int, default=1, help="take every n-th picture, for a trial")
     parser.add_argument("--crop-px", type=int, default=224, help="without the margin")
     parser.add_argument("--batch-size", type=int, default=3, help="of each process")
     parser.add_argument("--style-weight", type=float, default=10.0, help="against the content's 1; 10 in the paper")
     parser.add_argument("--variation-weight", type=float, default=1.0)
-    parser.add_argument("--muon-rate", type=float, default=2.5e-3)
-    parser.add_argument("--adam-rate", type=float, default=2e-3)
+    parser.add_argument("--muon-rate", type=float, default=1.5e-3)
+    parser.add_argument("--adam-rate", type=float, default=1e-3)
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--minutes", type=float, default=75.0, help="of steps; the rates fall by whichever ends first")
     parser.add_argument("--save-every", type=int, default=100)
@@ -316,7 +277,12 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--checkpoint", type=Path, default=Path("data/training/adain/checkpoint.pt"))
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    return parser.parse_args(words)
+    arguments = parser.parse_args(words)
+    if not (arguments.encoder or arguments.begin):
+        parser.error(
+            "give the encoder that distil_adain_encoder has written (--encoder), or what to go on from (--from)"
+        )
+    return arguments
 
 
 def main() -> None:
