@@ -16,12 +16,10 @@ from tqdm import tqdm
 from ml_models.adain.custom_layers import JOINED_AFTER, MIRRORED, SLOPE, Decoder, scale_and_shift_from
 from ml_models.adain.statistics import moments, scale_and_shift
 from ml_models.encoders.vgg import TruncatedVGG
-from ml_models.training.least_squares import Samples
+from ml_models.training.least_squares import EDGE_PX, Samples
 
 #: Taps of the encoder that are undone.
 SEEN = ("relu1_1", "relu2_1", "relu2_2", "relu3_1", "relu4_1")
-#: Along the edges, where the zeros that pad are seen, nothing is learnt.
-EDGE_PX = 16
 
 
 def set_random(decoder: Decoder) -> None:
@@ -68,25 +66,31 @@ def solve(decoder: Decoder, encoder: TruncatedVGG, crops: list[Tensor]) -> None:
 
 def wanted(name: str, seen: dict[str, Tensor], image: Tensor) -> Tensor:
     """Return what a convolution of the decoder is to give of a picture that is to come out as it is, (1, D, H, W)."""
-    seen = {tap: feature.float() for tap, feature in seen.items()}
-    halved = {tap: avg_pool2d(feature, 2) for tap, feature in seen.items()}
+
+    def whole(tap: str) -> Tensor:
+        return seen[tap].float()
+
+    def halved(tap: str) -> Tensor:
+        return avg_pool2d(whole(tap), 2)
+
     match name:
         case "conv4_1":
-            return halved["relu3_1"]
+            return halved("relu3_1")
         case "conv3_4":
-            return seen["relu3_1"]
+            return whole("relu3_1")
         case "conv3_3" | "conv3_2":
             # Between them the encoder's channels are fewer; the rest tells what pooling loses.
-            variance = avg_pool2d(seen["relu2_1"].square(), 2) - halved["relu2_1"].square()
-            return torch.cat([halved["relu2_2"], halved["relu2_1"], variance.clamp_min(0).sqrt()], dim=1)
+            mean = halved("relu2_1")
+            variance = avg_pool2d(whole("relu2_1").square(), 2) - mean.square()
+            return torch.cat([halved("relu2_2"), mean, variance.clamp_min(0).sqrt()], dim=1)
         case "conv3_1":
-            return halved["relu2_1"]
+            return halved("relu2_1")
         case "conv2_2":
-            return seen["relu2_1"]
+            return whole("relu2_1")
         case "conv2_1":
-            return halved["relu1_1"]
+            return halved("relu1_1")
         case "conv1_2":
-            return seen["relu1_1"]
+            return whole("relu1_1")
         case _:
             return image
 

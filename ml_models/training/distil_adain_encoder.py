@@ -15,7 +15,7 @@ import argparse
 import copy
 import time
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
@@ -29,7 +29,7 @@ from ml_models.devices import half_precision
 from ml_models.encoders import load_slim
 from ml_models.encoders.teacher import OxfordVGG19
 from ml_models.encoders.vgg import CONVOLUTIONS, POOLED_BEFORE, TruncatedVGG, shrinkage
-from ml_models.training.least_squares import Samples
+from ml_models.training.least_squares import EDGE_PX, Samples
 from ml_models.training.log import append_row
 from ml_models.training.optimiser import Optimiser, average_into, rate_share
 from ml_models.training.pictures import CropSampler, find_pictures, load_picture, load_pictures
@@ -40,8 +40,6 @@ LEARNT = CONVOLUTIONS[CONVOLUTIONS.index(f"conv{GIVEN[4:]}") + 1 :]
 #: What AdaIN needs of them.
 NEEDED = ("relu3_1", "relu4_1")
 CROP_PX, CROPS = 256, 400
-#: What lies so near to the edges is left out, for the judge continues pictures in another way.
-EDGE_PX = 16
 SHORT_SIDE_PX, HELD_OUT_PX = 384, 384
 BATCH_SIZE, RATE, AVERAGE_DECAY = 5, 3e-4, 0.99
 #: Added to a channel's variance where features are compared normalised, so that nothing is asked of silent ones.
@@ -130,24 +128,24 @@ class Distillation:
         self.features = [self.encoder.raw(crop, (GIVEN,))[GIVEN].to(precision) for crop in crops]
         self.generator = torch.Generator().manual_seed(arguments.seed)
         self.steps, self.seconds = 0, 0.0
-        wanted: tuple[str, ...] = NEEDED
-        if not arguments.checkpoint.exists():
-            wanted = (*LEARNT, *NEEDED)
+        state = torch.load(arguments.checkpoint, weights_only=True) if arguments.checkpoint.exists() else None
+        wanted = NEEDED if state else (*LEARNT, *NEEDED)
         shown = tqdm(crops, desc="asking the judge", unit="crop")
         answers = [self.judge(crop.to(precision, memory_format=torch.channels_last), wanted) for crop in shown]
         self.wanted = [{tap: answer.pop(tap) for tap in NEEDED} for answer in answers]
-        if not arguments.checkpoint.exists():
-            started = time.perf_counter()
+        started = time.perf_counter()
+        if not state:
             solve(self.encoder, self.features, answers, arguments.seed)
-            self.note({"solved_s": round(time.perf_counter() - started)})
         self.average = copy.deepcopy(self.encoder)
         self.learnt = [
             each for name in LEARNT for each in self.encoder.convolutions[name].requires_grad_().parameters()
         ]
         kernels, others = ([each for each in self.learnt if (each.dim() == 4) == kernel] for kernel in (True, False))
         self.optimiser = Optimiser(kernels, others, muon_rate=arguments.rate, adam_rate=arguments.rate)
-        if arguments.checkpoint.exists():
-            self._resume()
+        if state:
+            self._resume(state)
+        else:
+            self.note({"solved_s": round(time.perf_counter() - started)})
 
     @property
     def done(self) -> float:
@@ -180,12 +178,11 @@ class Distillation:
     def note(self, row: dict[str, object]) -> None:
         """Add a row to the log, with the losses on the pictures kept out."""
         if self.held_out:
-            row["held_out"] = evaluate(self.average if self.steps else self.encoder, self.judge, self.held_out)
+            row["held_out"] = evaluate(self.average, self.judge, self.held_out)
         row = {"step": self.steps, "seconds": round(self.seconds)} | row
         append_row(self.arguments.checkpoint.with_suffix(".log.jsonl"), row)
 
-    def _resume(self) -> None:
-        state = torch.load(self.arguments.checkpoint, weights_only=True)
+    def _resume(self, state: dict[str, Any]) -> None:
         self.encoder.load_state_dict(state["encoder"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load(state["optimiser"])

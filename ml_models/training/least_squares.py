@@ -8,12 +8,14 @@ from torch.nn.functional import unfold
 
 #: Positions of a crop that a layer is learnt from, drawn by lot: neighbours say much the same.
 POSITIONS = 1500
+#: Nothing is learnt from what lies so near to a crop's edges: networks continue pictures there in ways of their own.
+EDGE_PX = 16
 #: Added to the diagonal of the normal equations, as a share of its mean.
 RIDGE = 1e-5
 
 
 class Samples:
-    """What a layer's inputs and the judge's answers, before the ReLU, say of its weights: the normal equations.
+    """What a layer's inputs and what it is to give, before the ReLU, say of its weights: the normal equations.
 
     Args:
         inputs, outputs: channels.
