@@ -180,7 +180,7 @@ def test_maps_in_the_kernels_paint_what_maps_over_the_features_paint() -> None:
     networks.decoder.requires_grad_()
     model = StyleTransferModel(lambda image: networks.encoder.raw(image, TAPS), networks.decoder)
     style = model.style(picture(1))
-    photo = picture(0, 192, 160)
+    photo = picture(0, 256, 208)
     painted = model.paint(photo, [style], [1.0])
     assert painted.requires_grad
     over_features = painted.detach()
@@ -189,7 +189,7 @@ def test_maps_in_the_kernels_paint_what_maps_over_the_features_paint() -> None:
     # The padding differs, outside the picture, and reaches a little into it.
     difference, spread = (in_kernels - over_features).abs(), float(over_features.std())
     assert float(difference.mean()) < 0.01 * spread
-    assert float(difference.max()) < 0.1 * spread
+    assert float(difference.max()) < 0.05 * spread
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 31), (23, 24), (50, 33), (65, 24)])
