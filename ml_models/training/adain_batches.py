@@ -1,6 +1,6 @@
 """Batches for AdaIN: photos and styles as the judge and the encoder see them, used several times.
 
-To see a picture costs as much as to paint it. So of a batch only a few photos and styles are new, and
+To see a picture costs as much as to paint it. So of a batch only one photo or one style is new, in turns, and
 the others are drawn from those of earlier batches, in new pairs.
 """
 
@@ -15,13 +15,15 @@ from ml_models.adain.build_style_transfer_model import MARGIN_PX, without_margin
 from ml_models.adain.statistics import TAPS, Moments, moments
 from ml_models.encoders.teacher import OxfordVGG19
 from ml_models.encoders.vgg import TruncatedVGG
-from ml_models.training.pictures import CropSampler
+from ml_models.training.pictures import ZoomedCrops
 
-NEW_PHOTOS, NEW_STYLES = 1, 1
 #: Photos and styles that are kept, and those before the first step.
 KEPT, FIRST = 512, 64
 #: Styles are measured on larger crops than photos: at painting they are whole pictures.
 STYLE_PX = 256
+#: Smallest and largest side of what is cut out of photos and styles, as multiples of a crop's. At painting most photos
+#: are larger than those of training; what they show is larger and smoother then, and so is half of what is drawn here.
+PHOTO_ZOOM, STYLE_ZOOM = (0.5, 1.1), (0.8, 1.5)
 #: Share of a batch that is painted with less than full strength, down to none, which is the photo itself.
 WEAKER_SHARE = 0.25
 
@@ -62,21 +64,25 @@ class Batches:
         seed: int,
     ) -> None:
         self.encoder, self.judge = encoder, judge
-        self.photos = CropSampler(photos, [], [], crop_px + 2 * MARGIN_PX, seed)
-        self.paintings = CropSampler([], paintings, [], STYLE_PX, seed)
-        self.generator = torch.Generator()
-        self.begin(seed)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.photos = ZoomedCrops([photos], [1.0], crop_px + 2 * MARGIN_PX, PHOTO_ZOOM, self.generator)
+        self.paintings = ZoomedCrops([paintings], [1.0], STYLE_PX, STYLE_ZOOM, self.generator)
+        self.draws = 0
         self.known_photos: list[Entry] = []
         self.known_styles: list[Entry] = []
 
     def draw(self, size: int) -> Batch:
         while len(self.known_photos) < max(size, min(FIRST, KEPT)):
-            self._add_photos(size)
-            self._add_styles(size)
-        self._add_photos(NEW_PHOTOS)
-        self._add_styles(NEW_STYLES)
-        photos = self._chosen(self.known_photos, size, NEW_PHOTOS)
-        styles = self._chosen(self.known_styles, size, NEW_STYLES)
+            self._add_photo()
+            self._add_style()
+        self.draws += 1
+        new_photos, new_styles = self.draws % 2, 1 - self.draws % 2
+        if new_photos:
+            self._add_photo()
+        else:
+            self._add_style()
+        photos = self._chosen(self.known_photos, size, new_photos)
+        styles = self._chosen(self.known_styles, size, new_styles)
         strength = torch.rand(size, generator=self.generator)
         strength[torch.rand(size, generator=self.generator) >= WEAKER_SHARE] = 1.0
         return Batch(
@@ -90,52 +96,30 @@ class Batches:
         )
 
     @torch.no_grad()
-    def _add_photos(self, count: int) -> None:
-        features, judged = self._seen([self.photos.crop() for _ in range(count)], MARGIN_PX)
-        self._keep(self.known_photos, features | {"judged": judged["relu4_1"]}, features, judged, NEW_PHOTOS)
+    def _add_photo(self) -> None:
+        features, judged = self._seen(self.photos(), MARGIN_PX)
+        self._keep(self.known_photos, features | {"judged": judged["relu4_1"]}, features, judged)
 
     @torch.no_grad()
-    def _add_styles(self, count: int) -> None:
-        features, judged = self._seen([self.paintings.crop() for _ in range(count)], 0)
-        self._keep(self.known_styles, {}, features, judged, NEW_STYLES)
+    def _add_style(self) -> None:
+        features, judged = self._seen(self.paintings(), 0)
+        self._keep(self.known_styles, {}, features, judged)
 
-    def _seen(self, crops: list[Tensor], margin_px: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return what the encoder sees of crops, and the judge without their margin."""
-        batch = torch.cat(crops).contiguous(memory_format=torch.channels_last)
-        return self.encoder.raw(batch, TAPS), self.judge(without_margin(batch, margin_px).to(self.encoder.dtype))
+    def _seen(self, crop: Tensor, margin_px: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return what the encoder sees of a crop, and the judge without its margin."""
+        crop = crop.contiguous(memory_format=torch.channels_last)
+        return self.encoder.raw(crop, TAPS), self.judge(without_margin(crop, margin_px).to(self.encoder.dtype))
 
-    def _keep(self, known: list[Entry], entries: Entry, features: Entry, judged: Entry, new: int) -> None:
-        """Add the entries and statistics; one that there is no room for takes the place of one drawn by lot."""
-        entries = entries | _named(features, "own") | _named(judged, "judged")
-        for index in range(len(next(iter(entries.values())))):
-            entry = {name: value[index : index + 1].clone() for name, value in entries.items()}
-            known.append(entry)
-        while len(known) > KEPT:
-            # One drawn by lot goes; the newest stay at the end, where they are drawn for certain.
-            place = int(torch.randint(KEPT - new, (), generator=self.generator))
-            known[place] = known[KEPT - new]
-            del known[KEPT - new]
+    def _keep(self, known: list[Entry], entries: Entry, features: Entry, judged: Entry) -> None:
+        """Add the entries and statistics, at the end; where there is no room, one drawn by lot goes."""
+        if len(known) == KEPT:
+            del known[int(torch.randint(KEPT, (), generator=self.generator))]
+        known.append(entries | _named(features, "own") | _named(judged, "judged"))
 
     def _chosen(self, known: list[Entry], size: int, new: int) -> Entry:
         old = torch.randint(len(known), (size - new,), generator=self.generator).tolist()
         entries = [known[index] for index in (*range(len(known) - new, len(known)), *old)]
         return {name: torch.cat([entry[name] for entry in entries]) for name in entries[0]}
-
-    @property
-    def generators(self) -> tuple[torch.Generator, ...]:
-        return self.photos.generator, self.paintings.generator, self.generator
-
-    def begin(self, seed: int) -> None:
-        """Draw from now on as the seed says."""
-        for index, each in enumerate(self.generators):
-            each.manual_seed(seed + index)
-
-    def state(self) -> list[Tensor]:
-        return [each.get_state() for each in self.generators]
-
-    def load(self, state: list[Tensor]) -> None:
-        for each, one in zip(self.generators, state, strict=True):
-            each.set_state(one)
 
 
 def _named(features: dict[str, Tensor], whose: str) -> Entry:

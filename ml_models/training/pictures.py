@@ -141,8 +141,8 @@ class ZoomedCrops:
         top, left = self._below(picture.shape[1] - side + 1), self._below(picture.shape[2] - side + 1)
         crop = picture[:, top : top + side, left : left + side].float().div(255).unsqueeze(0)
         if side != self.crop_px:
-            size = (self.crop_px, self.crop_px)
-            crop = interpolate(crop, size=size, mode="bilinear", antialias=True, align_corners=False)
+            size, mode = (self.crop_px, self.crop_px), "bilinear" if side > self.crop_px else "bicubic"
+            crop = interpolate(crop, size=size, mode=mode, antialias=True, align_corners=False).clamp_(0, 1)
         return crop.flip(3) if self._below(2) else crop
 
     def _below(self, limit: int) -> int:

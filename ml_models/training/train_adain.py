@@ -189,7 +189,7 @@ class Training:
                 "networks": self.networks.state_dict(),
                 "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state(),
-                "generators": self.batches.state(),
+                "generator": self.batches.generator.get_state(),
                 "step": self.steps,
                 "seconds": self.seconds + self.last_seconds,
             },
@@ -217,9 +217,9 @@ class Training:
         self.optimiser.load(state["optimiser"])
         self.steps, self.seconds = state["step"], state["seconds"]
         if RANK == 0:
-            self.batches.load(state["generators"])
+            self.batches.generator.set_state(state["generator"])
         else:
-            self.batches.begin(self.arguments.seed + 10 * RANK + self.steps)
+            self.batches.generator.manual_seed(self.arguments.seed + 10 * RANK + self.steps)
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -267,8 +267,8 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=3, help="of each process")
     parser.add_argument("--style-weight", type=float, default=10.0, help="against the content's 1; 10 in the paper")
     parser.add_argument("--variation-weight", type=float, default=1.0)
-    parser.add_argument("--muon-rate", type=float, default=1.5e-3)
-    parser.add_argument("--adam-rate", type=float, default=1e-3)
+    parser.add_argument("--muon-rate", type=float, default=6e-4)
+    parser.add_argument("--adam-rate", type=float, default=5e-4)
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--minutes", type=float, default=75.0, help="of steps; the rates fall by whichever ends first")
     parser.add_argument("--save-every", type=int, default=100)

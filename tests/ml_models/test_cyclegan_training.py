@@ -117,6 +117,15 @@ def test_crops_are_cut_within_their_zoom() -> None:
     assert {bool(crop[0, 0, 0, 0] < crop[0, 0, 0, -1]) for crop in drawn} == {True, False}
 
 
+def test_what_is_shown_larger_stays_within_its_colours() -> None:
+    stripes = torch.arange(100, dtype=torch.uint8).remainder(8).ge(4).mul(255).to(torch.uint8).expand(3, 100, 100)
+    crop = ZoomedCrops([[stripes]], [1.0], 32, (0.5, 0.5), torch.Generator().manual_seed(0))()
+    assert crop.shape == (1, 3, 32, 32)
+    assert (float(crop.min()), float(crop.max())) == (0, 1)
+    # Stripes of four pixels are eight wide.
+    assert 3 <= int((crop[0, 0, 0] > 0.5).diff().sum()) <= 4
+
+
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
     generator = torch.Generator().manual_seed(0)
