@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from ml_models.adain.build_style_transfer_model import MARGIN_PX, StyleTransferModel
+from ml_models.adain.build_style_transfer_model import StyleTransferModel
 from ml_models.adain.custom_layers import MIRRORED, Decoder
 from ml_models.adain.statistics import TAPS
 from ml_models.devices import half_precision
@@ -51,7 +51,7 @@ def load_model(encoder: str, device: torch.device) -> StyleTransferModel:
     network, decoder = networks.encoder, networks.decoder
     for part in (network, decoder.convolutions, decoder.joins):
         part.to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return StyleTransferModel(lambda image: network.raw(image, TAPS), decoder, MARGIN_PX)
+    return StyleTransferModel(lambda image: network.raw(image, TAPS), decoder)
 
 
 class Networks(nn.Module):
@@ -83,7 +83,8 @@ def published_model(encoder: Path, decoder: Path, device: torch.device) -> Style
     return StyleTransferModel(
         lambda image: network(image.to(precision, memory_format=torch.channels_last)),
         load_published_decoder(decoder).to(device),
-        0,
+        margin_px=0,
+        contrast=1.0,
     )
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ml_models.adain import custom_layers, weights
-from ml_models.adain.build_style_transfer_model import StyleTransferModel
+from ml_models.adain.build_style_transfer_model import CONTRAST, StyleTransferModel
 from ml_models.adain.custom_layers import Decoder, Map, adaptive_instance_normalisation, flat
 from ml_models.adain.statistics import TAPS, Moments, mixed, moments, scale_and_shift, statistics_of
 from ml_models.encoders.vgg import TruncatedVGG
@@ -204,15 +204,26 @@ def test_any_size_keeps_its_size(packaged: StyleTransferModel, height: int, widt
 def test_the_packaged_decoder_brings_the_photo_to_the_style(packaged: StyleTransferModel) -> None:
     """The style's own measure, through the packaged encoder: most of the way from the photo is gone."""
     photo, style = picture(3, 96, 128), 0.3 * picture(4, 96, 128) + 0.1 * picture(5, 96, 128).flip(3).round()
-    wanted = packaged.style(style)
+    asked = packaged.style(style)
+    wanted = flat(statistics_of(packaged.encode(style)))
 
     def distance(image: Tensor) -> float:
-        return float((flat(packaged.style(image.float().clamp(0, 1))) - flat(wanted)).square().mean())
+        found = flat(statistics_of(packaged.encode(image.float().clamp(0, 1))))
+        return float((found - wanted).square().mean())
 
     before = distance(photo)
-    after = [distance(packaged.paint(photo, [wanted], [1.0], strength)) for strength in (0.25, 0.5, 0.75, 1.0)]
+    after = [distance(packaged.paint(photo, [asked], [1.0], strength)) for strength in (0.25, 0.5, 0.75, 1.0)]
     assert after[-1] < 0.3 * before
     assert sorted(after, reverse=True) == after
+
+
+@torch.inference_mode()
+def test_a_style_asks_for_more_contrast_at_the_pixels_alone() -> None:
+    model = narrow_model()
+    asked, found = model.style(picture(1)), statistics_of(model.encode(picture(1)))
+    assert torch.equal(asked["relu1_1"][1], CONTRAST * found["relu1_1"][1])
+    others = [(tap, index) for tap in TAPS for index in range(2) if (tap, index) != ("relu1_1", 1)]
+    assert all(torch.equal(asked[tap][index], found[tap][index]) for tap, index in others)
 
 
 @torch.inference_mode()
