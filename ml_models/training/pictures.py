@@ -58,30 +58,20 @@ class CropSampler:
     def _uniform(self, low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=self.generator))
 
-    def _below(self, limit: int) -> int:
-        return int(torch.randint(limit, (), generator=self.generator))
-
     def crop(self, enlargement: float = 1.0) -> Tensor:
         """Return one (1, 3, crop_px, crop_px); above 1.0, what it shows is that many times as large and soft."""
         group = self.groups[
             int(torch.multinomial(torch.tensor(self.shares, dtype=torch.float), 1, generator=self.generator))
         ]
-        picture = group[self._below(len(group))]
+        picture = group[_below(len(group), self.generator)]
         short = min(picture.shape[1:])
         largest = max(1.0, short / self.crop_px) if enlargement == 1.0 else 1.0
         side = min(short, round(self.crop_px / enlargement * self._uniform(1.0, largest)))
-        top = self._below(picture.shape[1] - side + 1)
-        left = self._below(picture.shape[2] - side + 1)
-        crop = picture[:, top : top + side, left : left + side].float().div(255).unsqueeze(0)
-        if side != self.crop_px:
-            mode = "bilinear" if enlargement == 1.0 else "bicubic"
-            size = (self.crop_px, self.crop_px)
-            crop = interpolate(crop, size=size, mode=mode, antialias=True, align_corners=False).clamp(0, 1)
-        return crop.flip(3) if self._below(2) else crop
+        return _cut(picture, side, self.crop_px, "bilinear" if enlargement == 1.0 else "bicubic", self.generator)
 
     def disturb(self, crop: Tensor, other: Tensor) -> Tensor:
         """Blend, sharpen, blur or add noise: the states between a photo and its painting."""
-        kind = self._below(6)
+        kind = _below(6, self.generator)
         if kind == 0:
             share = self._uniform(0.2, 0.8)
             crop = crop * share + other * (1 - share)
@@ -94,7 +84,7 @@ class CropSampler:
         elif kind == 3:
             detail = other - avg_pool2d(other, 9, stride=1, padding=4, count_include_pad=False)
             crop = crop + self._uniform(0.3, 1.0) * detail
-        if kind in (1, 4) or self._below(3) == 0:
+        if kind in (1, 4) or _below(3, self.generator) == 0:
             noise = torch.randn(crop.shape, generator=self.generator)
             crop = crop + self._uniform(0.01, 0.15) * noise
         return crop.clamp(-0.05, 1.05)
@@ -134,16 +124,21 @@ class ZoomedCrops:
 
     def __call__(self) -> Tensor:
         group = self.groups[int(torch.multinomial(self.shares, 1, generator=self.generator))]
-        picture = group[self._below(len(group))]
+        picture = group[_below(len(group), self.generator)]
         low, high = self.zoom
         zoom = low + (high - low) * float(torch.rand((), generator=self.generator))
         side = min(*picture.shape[1:], round(self.crop_px * zoom))
-        top, left = self._below(picture.shape[1] - side + 1), self._below(picture.shape[2] - side + 1)
-        crop = picture[:, top : top + side, left : left + side].float().div(255).unsqueeze(0)
-        if side != self.crop_px:
-            size, mode = (self.crop_px, self.crop_px), "bilinear" if side > self.crop_px else "bicubic"
-            crop = interpolate(crop, size=size, mode=mode, antialias=True, align_corners=False).clamp_(0, 1)
-        return crop.flip(3) if self._below(2) else crop
+        return _cut(picture, side, self.crop_px, "bilinear" if side > self.crop_px else "bicubic", self.generator)
 
-    def _below(self, limit: int) -> int:
-        return int(torch.randint(limit, (), generator=self.generator))
+
+def _cut(picture: Tensor, side: int, crop_px: int, mode: str, generator: torch.Generator) -> Tensor:
+    """Return a square of a picture (3, H, W) uint8, anywhere in it and mirrored or not, (1, 3, crop_px, crop_px)."""
+    top, left = (_below(length - side + 1, generator) for length in picture.shape[1:])
+    crop = picture[:, top : top + side, left : left + side].float().div(255).unsqueeze(0)
+    if side != crop_px:
+        crop = interpolate(crop, size=(crop_px, crop_px), mode=mode, antialias=True, align_corners=False).clamp(0, 1)
+    return crop.flip(3) if _below(2, generator) else crop
+
+
+def _below(limit: int, generator: torch.Generator) -> int:
+    return int(torch.randint(limit, (), generator=generator))
