@@ -15,7 +15,7 @@ from ml_models.encoders.vgg import with_margin
 #: frame.
 MARGIN_PX = 32
 #: By which the deviations of a style's relu1_1 are asked for larger than they are. Of whole pictures the packaged
-#: decoder gives only nine tenths of the contrast asked for, and all layers above see what relu1_1 lacks.
+#: decoder gives only 0.85 to 0.9 of the deviations asked for, and all layers above see what relu1_1 lacks.
 CONTRAST = 1.14
 
 Features = Mapping[str, Tensor]
